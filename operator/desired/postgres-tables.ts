@@ -1,0 +1,110 @@
+/**
+ * The tables of one pipeline's ledger, as DDL. Run by the operator after SET ROLE to the schema's owner, with the schema
+ * named in full: nothing here relies on search_path. Each statement is safe to repeat.
+ *
+ * Two absences are on purpose. `events`, `skipped` and `conflicts` have no unique index: a sink frozen inside COPY would
+ * otherwise make its successor wait for it, and no server timeout ends a client that is frozen there. What makes a row
+ * stand once is the compare-and-set on `progress` and the unique key of `event_ids`, both touched only in the last
+ * message of a transaction. And there is no default partition, which would block DETACH CONCURRENTLY.
+ */
+
+/** Hash partitions of the id ledger: fixed, since changing it means rewriting the ledger. */
+const ID_LEDGER_PARTITIONS = 8;
+
+/** `schema` is an identifier already quoted. */
+export function ledgerTables(schema: string): readonly string[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS ${schema}.events (
+      tenant text NOT NULL,
+      source text NOT NULL,
+      id text NOT NULL,
+      type text NOT NULL,
+      subject text,
+      event_time timestamptz,
+      recorded_at timestamptz NOT NULL,
+      topic_id uuid NOT NULL,
+      partition integer NOT NULL,
+      "offset" bigint NOT NULL,
+      actor_type text,
+      actor_id text,
+      action text,
+      outcome text,
+      reason text,
+      target_type text,
+      target_id text,
+      trace_id text,
+      details jsonb,
+      raw bytea NOT NULL,
+      headers bytea NOT NULL,
+      sha256 bytea NOT NULL,
+      chain bytea NOT NULL
+    ) PARTITION BY RANGE (recorded_at)`,
+    `CREATE INDEX IF NOT EXISTS events_position ON ${schema}.events (topic_id, partition, "offset")`,
+    `CREATE INDEX IF NOT EXISTS events_actor ON ${schema}.events (actor_id, event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_target ON ${schema}.events (target_id, event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_type ON ${schema}.events (type, event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_action ON ${schema}.events (action, outcome, event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_time ON ${schema}.events USING brin (event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_trace ON ${schema}.events (trace_id) WHERE trace_id IS NOT NULL`,
+
+    `CREATE TABLE IF NOT EXISTS ${schema}.skipped (
+      topic_id uuid NOT NULL,
+      partition integer NOT NULL,
+      "offset" bigint NOT NULL,
+      last_offset bigint NOT NULL,
+      recorded_at timestamptz,
+      disposition smallint NOT NULL,
+      tenant text NOT NULL,
+      sha256 bytea NOT NULL,
+      chain bytea NOT NULL
+    )`,
+    `CREATE INDEX IF NOT EXISTS skipped_position ON ${schema}.skipped (topic_id, partition, "offset")`,
+
+    `CREATE TABLE IF NOT EXISTS ${schema}.event_ids (
+      key uuid PRIMARY KEY,
+      sha256 bytea NOT NULL,
+      recorded_at timestamptz NOT NULL
+    ) PARTITION BY HASH (key)`,
+    ...Array.from(
+      { length: ID_LEDGER_PARTITIONS },
+      (_, remainder) =>
+        `CREATE TABLE IF NOT EXISTS ${schema}.event_ids_${remainder} PARTITION OF ${schema}.event_ids
+         FOR VALUES WITH (MODULUS ${ID_LEDGER_PARTITIONS}, REMAINDER ${remainder})`,
+    ),
+
+    `CREATE TABLE IF NOT EXISTS ${schema}.conflicts (
+      tenant text NOT NULL,
+      source text NOT NULL,
+      id text NOT NULL,
+      raw bytea NOT NULL,
+      headers bytea NOT NULL,
+      sha256 bytea NOT NULL,
+      topic_id uuid NOT NULL,
+      partition integer NOT NULL,
+      "offset" bigint NOT NULL,
+      recorded_at timestamptz NOT NULL
+    )`,
+    `CREATE INDEX IF NOT EXISTS conflicts_id ON ${schema}.conflicts (source, id)`,
+
+    `CREATE TABLE IF NOT EXISTS ${schema}.progress (
+      topic_id uuid NOT NULL,
+      partition integer NOT NULL,
+      next_offset bigint NOT NULL,
+      epoch bigint NOT NULL,
+      chain bytea NOT NULL,
+      wanted_month date,
+      updated_at timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (topic_id, partition)
+    ) WITH (fillfactor = 50)`,
+
+    `CREATE OR REPLACE VIEW ${schema}.audit_events AS SELECT
+      id, event_time AS occurred_at, recorded_at AS ingested_at, source, type, subject, actor_type, actor_id,
+      target_type AS resource_type, target_id AS resource_id, action, outcome, reason, trace_id, details
+      FROM ${schema}.events`,
+  ];
+}
+
+/** The child table of one UTC month: `events_2026_11`. */
+export function monthPartitionName(month: { year: number; month: number }): string {
+  return `events_${String(month.year).padStart(4, "0")}_${String(month.month).padStart(2, "0")}`;
+}

@@ -1,0 +1,108 @@
+/**
+ * The sink's view of Kafka. Two adapters (`platformatic.ts`, `kafkajs.ts`) under one contract suite
+ * (`test/contract/event-log.contract.ts`).
+ */
+
+/** One record as the broker holds it. Buffers are views: copy what must outlive the batch. */
+export interface LogRecord {
+  readonly offset: bigint;
+  /** Milliseconds since the epoch: the broker's append time when `appendTime`, else what the producer claimed. */
+  readonly timestamp: bigint;
+  /** Attribute bit 3 of the record batch: LogAppendTime, and `timestamp` is the batch's maxTimestamp. */
+  readonly appendTime: boolean;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  /** In order, repeats included, as raw bytes. */
+  readonly headers: readonly (readonly [key: Buffer, value: Buffer | null])[];
+}
+
+export interface FetchedPartition {
+  readonly partition: number;
+  /** The position this fetch was asked for; a reader that was moved meanwhile drops the result. */
+  readonly position: bigint;
+  /** Ascending, each offset ≥ `position`; records of aborted transactions and control records are left out. */
+  readonly records: readonly LogRecord[];
+  /** The first offset not covered by this fetch: past the last record, and past gaps and control batches. */
+  readonly nextPosition: bigint;
+  readonly logStart: bigint;
+  /** Last stable offset: what a consumer can read up to. */
+  readonly endOffset: bigint;
+  /** `position` is outside [logStart, endOffset]: nothing was read and the reader's position has not moved. */
+  readonly outOfRange?: boolean;
+}
+
+export interface GroupHandlers {
+  /** New partitions. The reader fetches none of them until `seek` gave each a position. */
+  assigned(partitions: readonly number[]): Promise<void>;
+  /** Awaited before the partitions are given up, as far as the session timeout allows. */
+  revoked(partitions: readonly number[]): Promise<void>;
+  /** The group went on without us (session timeout, fenced): the partitions are already somebody else's. */
+  lost(partitions: readonly number[]): void;
+}
+
+export interface EventLogReader {
+  /** Looks the topic up; resolves to its id (UUID text). Throws TopicMissingError. */
+  open(): Promise<{ topicId: string; partitions: number }>;
+  /** The topic's id as of the last metadata answer: another one than at `open` means it was deleted and made again. */
+  currentTopicId(): Promise<string>;
+  /** Joins the group and stays in it until `leave`; rejoins by itself after errors. */
+  join(handlers: GroupHandlers): Promise<void>;
+  /** Sets a partition's position and lets it be fetched. Results already under way for another position are dropped. */
+  seek(partition: number, position: bigint): void;
+  /** A paused partition is not fetched; the others go on. The position stays. */
+  pause(partition: number): void;
+  resume(partition: number): void;
+  /** What there is for the partitions that have a position and are not paused; waits up to `maxWaitMs` for the first byte. Positions move on to `nextPosition`. */
+  fetch(maxWaitMs: number): Promise<readonly FetchedPartition[]>;
+  /** Group offsets, for lag displays only: the truth is the store's. Rejects when not a member any more. */
+  commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
+  /** Monotonic milliseconds (performance.now) of the last heartbeat the coordinator accepted. */
+  lastHeartbeatMs(): number;
+  leave(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ProducedRecord {
+  readonly topic: string;
+  readonly partition?: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly (readonly [key: Buffer, value: Buffer | null])[];
+}
+
+export interface EventLogWriter {
+  /** acks=all; resolves once every record was acknowledged, rejects if any was not. */
+  send(records: readonly ProducedRecord[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export class TopicMissingError extends Error {
+  override readonly name = "TopicMissingError";
+}
+
+export interface KafkaConnection {
+  readonly clientId: string;
+  readonly bootstrapServers: readonly string[];
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly serverName?: string };
+  readonly sasl?: {
+    readonly mechanism: "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512";
+    readonly username: string;
+    readonly password: string;
+  };
+}
+
+export interface ReaderOptions {
+  readonly topic: string;
+  readonly groupId: string;
+  readonly sessionTimeoutMs: number;
+  readonly rebalanceTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly maxBytesPerPartition: number;
+  readonly maxBytes: number;
+}
+
+/** What an adapter module exports. */
+export interface KafkaClient {
+  createReader(connection: KafkaConnection, options: ReaderOptions): EventLogReader;
+  createWriter(connection: KafkaConnection): EventLogWriter;
+}
