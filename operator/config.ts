@@ -1,0 +1,136 @@
+import { readFileSync } from "node:fs";
+import { parseDocument, parse as parseYaml } from "yaml";
+import { z } from "zod";
+import { loadConfigSync } from "zod-config";
+import { envAdapter } from "zod-config/env-adapter";
+
+/**
+ * The operator's own configuration: one YAML file, with the environment (`AUDIT_PIPELINE__A__B`) over it and the
+ * defaults below it. It belongs to the platform team: endpoints and admin credentials stand here under a name, and a
+ * resource says that name and no more.
+ */
+
+const port = z.int().min(1).max(65_535);
+const backendName = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, "a DNS label");
+const hostPort = z.string().regex(/^[^\s:@/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, "host:port");
+
+/** Rendered per namespace; "" gives every namespace every name, which a platform chooses knowingly. */
+const namePrefix = (fallback: string) =>
+  z
+    .string()
+    .regex(/^([A-Za-z0-9._-]|\{namespace\})*$/, "letters, digits, `.`, `_`, `-` and {namespace}")
+    .default(fallback);
+
+/** Names of namespaces, or "*" for all. */
+const allowedNamespaces = z.array(z.string().min(1)).default(["*"]);
+
+export const kafkaBackend = z.strictObject({
+  name: backendName,
+  bootstrapServers: z.array(hostPort).min(1),
+  namePrefix: namePrefix("{namespace}."),
+  allowedNamespaces,
+  /** For topics that do not name one. */
+  replicationFactor: z.int().min(1).max(32_767).default(1),
+  /** Most partitions one topic may ask for. */
+  maxPartitions: z.int().min(1).default(100),
+});
+
+export const postgresBackend = z.strictObject({
+  name: backendName,
+  host: z.string().min(1),
+  port: port.default(5432),
+  sslMode: z.enum(["Disable", "Prefer", "Require", "VerifyCa", "VerifyFull"]).default("VerifyFull"),
+  caFile: z.string().optional(),
+  /** YAML {username, password}, or a directory with files of those names. Needs CREATEDB and CREATEROLE, no more. */
+  adminSecretFile: z.string().min(1),
+  /** Where the admin logs in before a pipeline's database exists. */
+  maintenanceDatabase: z.string().min(1).default("postgres"),
+  namePrefix: namePrefix("{namespace}_"),
+  allowedNamespaces,
+  /** False: no deletionPolicy ever drops a database or schema here. */
+  allowDelete: z.boolean().default(true),
+});
+
+const uniqueNames = <T extends { name: string }>(backends: readonly T[]) =>
+  new Set(backends.map((backend) => backend.name)).size === backends.length;
+
+export const operatorConfig = z.strictObject({
+  backends: z
+    .strictObject({
+      kafka: z.array(kafkaBackend).refine(uniqueNames, "two back-ends have the same name").default([]),
+      postgres: z.array(postgresBackend).refine(uniqueNames, "two back-ends have the same name").default([]),
+    })
+    .prefault({}),
+  /** Part of every ownership marker; on Kubernetes the uid of kube-system. Never change it: what it marks is lost. */
+  clusterId: z.string().min(1).max(63).default("standalone"),
+  /** Where receipts are kept, outside the namespaces that come and go. */
+  namespace: z.string().min(1).default("audit-pipeline-system"),
+  /** Empty: all. */
+  watchNamespaces: z.array(z.string().min(1)).default([]),
+  sink: z.strictObject({ image: z.string().min(1).default("localhost/audit-sink:dev") }).prefault({}),
+  /** Health and metrics of the operator itself. 0 takes a free port. */
+  admin: z
+    .strictObject({ host: z.string().default("0.0.0.0"), port: z.int().min(0).max(65_535).default(8080) })
+    .prefault({}),
+  concurrency: z.int().min(1).max(64).default(4),
+  logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
+});
+
+export type OperatorConfig = z.infer<typeof operatorConfig>;
+export type KafkaBackend = z.infer<typeof kafkaBackend>;
+export type PostgresBackend = z.infer<typeof postgresBackend>;
+
+/** Every problem of the configuration at once, each with its path. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The operator's configuration is not usable:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+const ENV_PREFIX = "AUDIT_PIPELINE__";
+
+/** @throws ConfigError */
+export function loadOperatorConfig(path: string | undefined, env: NodeJS.ProcessEnv): OperatorConfig {
+  const file = path === undefined ? {} : readFile(path);
+  const problems: string[] = [];
+  const config = loadConfigSync({
+    schema: operatorConfig,
+    adapters: [{ name: "file", read: () => file }, environmentAdapter(env)],
+    onError: (error) => {
+      problems.push(...error.issues.map((issue) => `${issue.path.join(".") || "(root)"}: ${issue.message}`));
+    },
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+function readFile(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new ConfigError([
+      `${path}: cannot be read (${(cause as NodeJS.ErrnoException).code}); it is named by --config or CONFIG_PATH`,
+    ]);
+  }
+  const document = parseDocument(text);
+  if (document.errors.length > 0) throw new ConfigError(document.errors.map((error) => `${path}: ${error.message}`));
+  const content: unknown = document.toJS() ?? {};
+  if (typeof content !== "object" || Array.isArray(content))
+    throw new ConfigError([`${path}: must hold a YAML mapping`]);
+  return content as Record<string, unknown>;
+}
+
+/** `AUDIT_PIPELINE__LOG_LEVEL=debug`; a value is YAML, so that numbers and flow lists can be said. */
+function environmentAdapter(env: NodeJS.ProcessEnv) {
+  const named = Object.entries(env).filter(([name]) => name.startsWith(ENV_PREFIX));
+  return envAdapter({
+    customEnv: Object.fromEntries(named.map(([name, value]) => [name.slice(ENV_PREFIX.length), value])),
+    nestingSeparator: "__",
+    keyMatching: "lenient",
+    transform: ({ key, value }) => ({ key, value: typeof value === "string" ? parseYaml(value) : value }),
+  });
+}

@@ -1,0 +1,47 @@
+import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { ReceiptItem } from "../external/receipts.ts";
+import { fileReceipts } from "./receipts.ts";
+
+const subject = { kind: "AuditPipeline", namespace: "team-a", name: "payments", uid: "u1" };
+const item = (over: Partial<ReceiptItem> = {}): ReceiptItem => ({
+  kind: "Topic",
+  name: "team-a.payments",
+  id: "t1",
+  action: "Retained",
+  reason: "deletionPolicy is Retain",
+  at: "2026-11-23T10:00:00Z",
+  ...over,
+});
+
+test("keeps what a former resource of the name left, and replaces what is told anew", async () => {
+  const state = mkdtempSync(join(tmpdir(), "receipts-"));
+  const receipts = fileReceipts(state);
+  expect(await receipts.read(subject)).toBeUndefined();
+
+  await receipts.add(subject, [item(), item({ kind: "Database", name: "db" })]);
+  await receipts.add({ ...subject, uid: "u2" }, [item({ action: "Deleted" })]);
+
+  const found = await fileReceipts(state).read(subject);
+  expect(found?.subject.uid).toBe("u2");
+  expect(found?.items.map(({ kind, action }) => [kind, action])).toEqual([
+    ["Database", "Retained"],
+    ["Topic", "Deleted"],
+  ]);
+});
+
+test("lies where the contract says, readable by the owner alone", async () => {
+  const state = mkdtempSync(join(tmpdir(), "receipts-"));
+  await fileReceipts(state).add(subject, [item()]);
+  const path = join(state, "receipts", "team-a.payments.json");
+  expect(JSON.parse(readFileSync(path, "utf8")).items).toHaveLength(1);
+  expect(statSync(path).mode & 0o077).toBe(0);
+});
+
+test("a topic and a pipeline of one name have receipts of their own", async () => {
+  const receipts = fileReceipts(mkdtempSync(join(tmpdir(), "receipts-")));
+  await receipts.add(subject, [item()]);
+  expect(await receipts.read({ ...subject, kind: "AuditTopic" })).toBeUndefined();
+});
