@@ -1,0 +1,232 @@
+import { z } from "zod";
+import { fixedOnceCreated, onlyGrows, type Rule, withRules } from "../rules.ts";
+import { conditions } from "./conditions.ts";
+import { topicName } from "./names.ts";
+import {
+  type API_VERSION,
+  backendRef,
+  duration,
+  durationOrUnlimited,
+  quantity,
+  type ResourceMetadata,
+} from "./shared.ts";
+
+/** Config keys that a typed field owns, or that the operator sets by itself, each with what to do instead. */
+export const OWNED_CONFIG_KEYS = {
+  "retention.ms": "set retention.time",
+  "retention.bytes": "set retention.size",
+  "compression.type": "set compressionType",
+  "max.message.bytes": "set maxMessageSize",
+  "min.insync.replicas": "set minInSyncReplicas",
+  "message.timestamp.type": "it is always LogAppendTime",
+  "cleanup.policy": "it is always delete, because compaction removes acknowledged events",
+} as const;
+
+const partitionCount = (what: string) =>
+  withRules(
+    z.int().min(1).max(10_000),
+    onlyGrows(what, "Kafka cannot take partitions away; set a number at least as large as before"),
+  );
+
+const config = withRules(
+  z.record(z.string(), z.string().max(1024).nullable()).meta({ maxProperties: 64 }),
+  {
+    kind: "Value",
+    cel: `self.all(key, !(key in [${Object.keys(OWNED_CONFIG_KEYS)
+      .map((key) => `'${key}'`)
+      .join(", ")}]))`,
+    message: `may not set a key that has a field of its own: ${Object.entries(OWNED_CONFIG_KEYS)
+      .map(([key, fix]) => `${key} (${fix})`)
+      .join(", ")}`,
+    holds: (self) => !Object.keys(self).some((key) => Object.hasOwn(OWNED_CONFIG_KEYS, key)),
+  },
+  {
+    kind: "Value",
+    cel: "self.all(key, size(key) >= 1 && size(key) <= 128)",
+    message: "keys must have 1 to 128 characters",
+    holds: (self) => Object.keys(self).every((key) => [...key].length >= 1 && [...key].length <= 128),
+  },
+);
+
+const deadLetter = withRules(
+  z.strictObject({
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe(
+        "Whether events that no store can ever take go to a topic of their own. Default true; with false such an event holds its partition until somebody acts.",
+      ),
+    topicName: topicName
+      .optional()
+      .describe("Name of the dead-letter topic. Default the topic's name followed by .dlq; immutable."),
+    partitions: partitionCount("deadLetter.partitions")
+      .default(1)
+      .describe("Partitions of the dead-letter topic. Default 1; can only grow, applied live."),
+    retention: z
+      .strictObject({
+        time: durationOrUnlimited("1h", "876000h")
+          .default("Unlimited")
+          .describe(
+            "How long a dead letter is kept. Default Unlimited, because one bad byte could otherwise hide an act; applied live.",
+          ),
+      })
+      .prefault({})
+      .describe("How long dead letters are kept. Default without end; applied live."),
+  }),
+  fixedOnceCreated("topicName", "create a new AuditTopic that has the other dead-letter topic"),
+);
+
+/** All fields but the back-end: a pipeline's topic.template takes exactly these. */
+const topicFields = {
+  topicName: topicName
+    .optional()
+    .describe(
+      "Name of the topic in Kafka, inside the back-end's namePrefix. Default the namePrefix followed by metadata.name; immutable. Example: team-a.payments.",
+    ),
+  partitions: partitionCount("partitions")
+    .default(12)
+    .describe("Partitions of the topic. Default 12; can only grow, applied live."),
+  replicationFactor: z
+    .int()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe("Copies of every partition. Default the back-end's replicationFactor, else 1; immutable."),
+  minInSyncReplicas: z
+    .int()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe(
+      "Copies that must have a record before Kafka acknowledges it. Default the broker's own setting; applied live.",
+    ),
+  retention: z
+    .strictObject({
+      time: durationOrUnlimited("1h", "876000h")
+        .default("168h")
+        .describe("How long Kafka keeps a record. Default 168h; applied live. Example: 720h, or Unlimited."),
+      size: quantity("1Mi", "4Pi")
+        .optional()
+        .describe("How many bytes Kafka keeps per partition. Default without limit; applied live. Example: 50Gi."),
+    })
+    .prefault({})
+    .describe("How long Kafka keeps records, whether they are stored yet or not. Default 168h; applied live."),
+  compressionType: z
+    .enum(["Zstd", "Lz4", "Snappy", "Gzip", "Producer"])
+    .default("Producer")
+    .describe("How the broker compresses batches. Default Producer, as the producer sent them; applied live."),
+  maxMessageSize: quantity("1Ki", "1Gi")
+    .default("1Mi")
+    .describe("Largest batch of records the topic takes. Default 1Mi; applied live."),
+  config: config
+    .optional()
+    .describe(
+      'Further settings of the topic by Kafka\'s names; null leaves a setting to somebody else. Default none; applied live. Example: segment.ms: "3600000".',
+    ),
+  deadLetter: deadLetter
+    .prefault({})
+    .describe("The topic for events that no store can ever take. Default enabled; applied live."),
+  deletionPolicy: z
+    .enum(["Retain", "Delete"])
+    .default("Retain")
+    .describe(
+      "What happens to the topics when the resource is deleted. Default Retain; Delete also needs the annotation auditpipeline.io/confirm-delete with the resource's name.",
+    ),
+  interval: duration("10s", "24h")
+    .default("2m")
+    .describe("How often the topic is compared with the spec when nothing changes. Default 2m; applied live."),
+};
+
+interface TopicRuleFields {
+  topicName?: string | undefined;
+  replicationFactor?: number | undefined;
+  minInSyncReplicas?: number | undefined;
+  deadLetter: { enabled: boolean; topicName?: string | undefined };
+}
+
+const topicRules: Rule<TopicRuleFields>[] = [
+  fixedOnceCreated("topicName", "create a new AuditTopic, and delete this one when it is drained"),
+  fixedOnceCreated("replicationFactor", "this version cannot move replicas; restore the value"),
+  {
+    kind: "Value",
+    cel: "!has(self.minInSyncReplicas) || !has(self.replicationFactor) || self.minInSyncReplicas <= self.replicationFactor",
+    message: "minInSyncReplicas must not exceed replicationFactor, or nothing could ever be written: lower it",
+    holds: ({ minInSyncReplicas, replicationFactor }) =>
+      minInSyncReplicas === undefined || replicationFactor === undefined || minInSyncReplicas <= replicationFactor,
+  },
+  {
+    kind: "Value",
+    cel: "!has(self.topicName) || !has(self.deadLetter.topicName) || self.topicName != self.deadLetter.topicName",
+    message: "deadLetter.topicName must be another topic than topicName: leave it out for <topicName>.dlq",
+    holds: ({ topicName: own, deadLetter: { topicName: dead } }) =>
+      own === undefined || dead === undefined || own !== dead,
+  },
+  {
+    kind: "Value",
+    cel: "!has(self.topicName) || !self.deadLetter.enabled || has(self.deadLetter.topicName) || size(self.topicName) <= 245",
+    message:
+      "topicName must have at most 245 characters to leave room for .dlq: shorten it, or set deadLetter.topicName",
+    holds: ({ topicName: own, deadLetter: dead }) =>
+      own === undefined || !dead.enabled || dead.topicName !== undefined || own.length <= 245,
+  },
+];
+
+export const topicTemplate = withRules(z.strictObject(topicFields), ...topicRules);
+export type TopicTemplate = z.output<typeof topicTemplate>;
+
+export const auditTopicSpec = withRules(
+  z.strictObject({
+    kafka: z
+      .strictObject({ backendRef: backendRef("Kafka") })
+      .prefault({})
+      .describe("Where the topic lives. Default the back-end named default; immutable."),
+    ...topicFields,
+  }),
+  ...topicRules,
+);
+/** After defaults. */
+export interface AuditTopicSpec extends z.output<typeof auditTopicSpec> {}
+/** As a user writes it. */
+export interface AuditTopicSpecInput extends z.input<typeof auditTopicSpec> {}
+
+const ownership = z.enum(["Created", "Adopted"]);
+
+export const auditTopicStatus = z.strictObject({
+  observedGeneration: z.int().min(0).optional().describe("The metadata.generation this status was found for."),
+  conditions,
+  topicName: z.string().max(249).optional().describe("Name of the topic in Kafka."),
+  topicId: z.string().max(36).optional().describe("Kafka's id of the topic; a topic made again has another."),
+  partitions: z.int().min(0).optional().describe("Partitions the topic has."),
+  replicationFactor: z.int().min(0).optional().describe("Copies of every partition the topic has."),
+  ownership: ownership.optional().describe("Whether the operator created the topic, or took over one it found."),
+  intent: z
+    .string()
+    .max(249)
+    .optional()
+    .describe("Name of a topic about to be created, written before the call, so that a crash cannot hide it."),
+  deadLetter: z
+    .strictObject({
+      topicName: z.string().max(249).optional().describe("Name of the dead-letter topic in Kafka."),
+      topicId: z.string().max(36).optional().describe("Kafka's id of the dead-letter topic."),
+      partitions: z.int().min(0).optional().describe("Partitions the dead-letter topic has."),
+      ownership: ownership.optional().describe("Whether the operator created the topic, or took over one it found."),
+    })
+    .optional()
+    .describe("What the operator found about the dead-letter topic."),
+});
+export interface AuditTopicStatus extends z.output<typeof auditTopicStatus> {}
+
+export const AUDIT_TOPIC = {
+  kind: "AuditTopic",
+  plural: "audittopics",
+  singular: "audittopic",
+  shortName: "at",
+} as const;
+
+export interface AuditTopic {
+  apiVersion: typeof API_VERSION;
+  kind: "AuditTopic";
+  metadata: ResourceMetadata;
+  spec: AuditTopicSpec;
+  status?: AuditTopicStatus;
+}

@@ -1,0 +1,101 @@
+import { z } from "zod";
+
+/** Every condition type, with its meaning. True is good, except where the text says otherwise. */
+export const CONDITIONS = {
+  Ready: "The resource does what its spec says; the summary of all others.",
+  Reconciling: "Present and True while the operator still works towards the spec; absent when it has settled.",
+  Stalled: "Present and True when retrying cannot help: only a change of the spec, or of who owns an object, does.",
+  TopicsReady: "Topic and dead-letter topic exist as the spec says.",
+  StoresReady: "Database, schema, tables, roles and partitions of every sink exist and passed the permission probe.",
+  CredentialsReady: "Every Secret that sinks and readers use exists, and its login works.",
+  WorkloadsReady: "Every sink runs the rendered configuration with all its replicas ready.",
+  FlowHealthy: "Sinks consume and their lag is known.",
+  DeletionBlocked: "Present and True while a deletion waits for something; the message says for what.",
+} as const;
+export type ConditionType = keyof typeof CONDITIONS;
+
+/** Every reason of a condition or an event, with its meaning. A reason is never renamed. */
+export const REASONS = {
+  Succeeded: "Everything is as the spec says.",
+  Progressing: "The operator is working towards the spec, or waits for something that is on its way.",
+  Failed: "A step failed for a reason without a name of its own; it is retried with growing delays.",
+  Suspended: "Nothing is written because the resource is paused by annotation or asks for no replicas.",
+  DependencyNotReady: "Another resource this one refers to exists and is not Ready yet.",
+  DependencyNotFound: "A resource this one refers to does not exist in its namespace.",
+
+  InvalidSpec: "The spec breaks a rule of the API; the last good revision goes on running.",
+  NameNotAllowed: "A name lies outside the back-end's namePrefix, or is reserved.",
+  NamespaceNotAllowed: "The back-end's allowedNamespaces does not list the resource's namespace.",
+  BackendNotFound: "The operator's configuration has no back-end of that name.",
+
+  KafkaUnreachable: "No broker answered.",
+  KafkaUnauthorized: "Kafka refused the operator's credential, or the credential lacks a right.",
+  TopicMissing: "A topic that existed before is gone; its records are lost, and it is not made again silently.",
+  TopicConflict: "The topic exists and belongs to another owner.",
+  TopicRecreated: "The topic has another id than before: somebody deleted it and made it again.",
+  PartitionsCannotShrink: "The spec asks for fewer partitions than the topic has; the rest of the change is applied.",
+  ReplicationFactorChange: "The spec asks for another replication factor than the topic has.",
+  InvalidTopicConfig: "Kafka refused a topic setting or its value.",
+  TooManyPartitions: "The spec asks for more partitions than the back-end's maxPartitions.",
+  RecordTimeUntrusted: "The topic's records carry the producer's time, so the broker's append time is not known.",
+
+  PostgresUnreachable: "The PostgreSQL server did not answer.",
+  PostgresUnauthorized: "PostgreSQL refused the operator's credential.",
+  MissingPrivilege: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",
+  DatabaseConflict: "The database exists and belongs to another owner.",
+  SchemaConflict: "The schema, or a table in it, exists and belongs to another owner.",
+  RoleConflict: "A role exists and belongs to another owner.",
+  ProbeFailed: "A login could do what it must not, or could not do what it must.",
+  PartitionMissing: "A monthly partition that records need does not exist yet.",
+
+  SecretMissing: "A Secret is missing or lacks a key.",
+  PodsNotReady: "Not all replicas of a sink are ready.",
+  CrashLooping: "A sink keeps ending; its last log lines say why.",
+  LagUnknown: "The consumer group's lag could not be read.",
+  LagHigh: "Events arrive faster than a sink stores them.",
+
+  InUse: "Deletion waits: a pipeline still uses the topic.",
+  BackendUnreachable: "Deletion waits: a back-end that holds something to delete does not answer.",
+  ConfirmationMissing:
+    "Audit data is kept although the policy says Delete: the annotation auditpipeline.io/confirm-delete is missing.",
+  NotDrained: "Events that Kafka acknowledged are not stored yet; the topic is kept whatever its policy.",
+
+  Adopted: "An object that existed before was taken over, because its marker names this resource.",
+  Created: "An object was created.",
+  Deleted: "An object was deleted.",
+  Retained: "An object stays behind, as its policy says; the receipt lists it.",
+} as const;
+export type Reason = keyof typeof REASONS;
+
+const types = Object.keys(CONDITIONS) as [ConditionType, ...ConditionType[]];
+
+/** metav1.Condition. */
+export const condition = z
+  .strictObject({
+    type: z.enum(types).describe("What the condition is about."),
+    status: z.enum(["True", "False", "Unknown"]).describe("Whether the condition holds."),
+    observedGeneration: z.int().min(0).optional().describe("The metadata.generation the condition was found for."),
+    lastTransitionTime: z
+      .string()
+      .min(1)
+      .max(64)
+      .meta({ format: "date-time" })
+      .describe("When status last changed, RFC 3339. Moves only with status."),
+    reason: z
+      .string()
+      .min(1)
+      .max(1024)
+      .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/)
+      .describe("Why, as one CamelCase word; docs/conditions.md lists all."),
+    message: z.string().max(32_768).describe("Why, for people: what was found, what is allowed, and the fix."),
+  })
+  .describe("One condition of the resource.");
+
+export interface Condition extends z.infer<typeof condition> {}
+
+export const conditions = z
+  .array(condition)
+  .max(16)
+  .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
+  .optional()
+  .describe("What the operator found out, one entry per aspect.");
