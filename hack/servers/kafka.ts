@@ -1,0 +1,185 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { classArchive, installKafka } from "./install-kafka.ts";
+import { freePorts } from "./ports.ts";
+import { type Lifetime, stateFolder, sweep } from "./registry.ts";
+import { run } from "./run.ts";
+import { launch, type Running } from "./server.ts";
+
+export interface KafkaOptions {
+  /** Data, configuration and log (`server.log`) of this broker. A folder with data from before is used as it is. */
+  dir: string;
+  /** Default: a free one. */
+  port?: number;
+  /** Lines of server.properties added to or replacing ours. */
+  settings?: Record<string, string>;
+  /** "parent" (default): ends with this process, however that ends. */
+  lifetime?: Lifetime;
+  /** Heap in MiB, default 256. */
+  heap?: number;
+  /** Full compilation costs 2 CPU seconds at the start and pays under load only. Default false. */
+  optimise?: boolean;
+}
+
+export interface Kafka extends Running {
+  readonly bootstrapServers: string;
+  readonly host: string;
+  readonly port: number;
+  readonly dir: string;
+  /** Ends the broker if it runs (orderly) and starts it on the same data and port. */
+  restart(): Promise<void>;
+  /** SIGKILL, and the data is gone. */
+  remove(): Promise<void>;
+}
+
+/** One Apache Kafka 4.3.1 broker, its own KRaft controller, on loopback. The first call ever downloads it. */
+export async function startKafka(options: KafkaOptions): Promise<Kafka> {
+  const { dir, port: wantedPort, settings = {}, lifetime = "parent", heap = 256, optimise = false } = options;
+  sweep();
+  const classPath = await installKafka();
+  const archive = await classArchive((file) => recordArchive(classPath, file));
+
+  const folder = resolve(dir);
+  const [free, controllerPort] = await twoPorts();
+  const port = wantedPort ?? free;
+  const configFile = prepare(folder, port, controllerPort, settings);
+  if (!existsSync(join(folder, "data/meta.properties"))) await format(classPath, archive, configFile);
+
+  const start = () =>
+    launch({
+      ...broker({ classPath, folder, configFile, lifetime }),
+      args: [
+        `-Xms${heap}m`,
+        `-Xmx${heap}m`,
+        ...fastStart(archive, optimise),
+        ...mainClass(classPath, "kafka.Kafka"),
+        configFile,
+      ],
+    });
+  let running = await start();
+
+  return {
+    host: "127.0.0.1",
+    port,
+    bootstrapServers: `127.0.0.1:${port}`,
+    dir: folder,
+    get pid() {
+      return running.pid;
+    },
+    stop: () => running.stop(),
+    kill: () => running.kill(),
+    async restart() {
+      await running.stop();
+      running = await start();
+    },
+    async remove() {
+      await running.kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const log4j = join(import.meta.dirname, "log4j2.properties");
+
+const mainClass = (classPath: string, name: string) => [
+  `-Dlog4j2.configurationFile=file:${log4j}`,
+  "-cp",
+  classPath,
+  name,
+];
+
+const fastStart = (archive: string, optimise: boolean) => [
+  "-XX:+UseSerialGC",
+  "-Xshare:auto",
+  `-XX:SharedArchiveFile=${archive}`,
+  ...(optimise ? [] : ["-XX:TieredStopAtLevel=1"]),
+];
+
+function broker(of: { classPath: string; folder: string; configFile: string; lifetime: Lifetime }) {
+  return {
+    kind: "kafka",
+    command: "java",
+    cwd: of.folder,
+    logFile: join(of.folder, "server.log"),
+    readyLine: "Kafka Server started",
+    readyWithinMs: 90_000,
+    stopSignal: "SIGTERM" as const,
+    lifetime: of.lifetime,
+    disposable: of.lifetime === "parent" && of.folder.startsWith(stateFolder) ? [of.folder] : [],
+  };
+}
+
+function prepare(folder: string, port: number, controllerPort: number, settings: Record<string, string>): string {
+  mkdirSync(folder, { recursive: true });
+  const configFile = join(folder, "server.properties");
+  const lines = Object.entries({ ...properties(folder, port, controllerPort), ...settings });
+  writeFileSync(configFile, lines.map(([key, value]) => `${key}=${value}\n`).join(""));
+  return configFile;
+}
+
+function properties(folder: string, port: number, controllerPort: number): Record<string, string> {
+  return {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "log.dirs": join(folder, "data"),
+    "auto.create.topics.enable": "false",
+    "offsets.topic.num.partitions": "5",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    // A killed broker cannot register again before its last session has ended (default 9 s).
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
+    "group.initial.rebalance.delay.ms": "0",
+    // Tests of an expired session would otherwise last six seconds at least.
+    "group.min.session.timeout.ms": "1000",
+    "log.cleaner.dedupe.buffer.size": "8388608",
+  };
+}
+
+/** A cluster id is 16 bytes in url-safe base64; one that starts with "-" would be read as an option. */
+async function format(classPath: string, archive: string, configFile: string): Promise<void> {
+  const id = `A${randomBytes(16).toString("base64url").slice(1)}`;
+  await run("java", [
+    ...fastStart(archive, false),
+    ...mainClass(classPath, "kafka.tools.StorageTool"),
+    "format",
+    "-t",
+    id,
+    "-c",
+    configFile,
+    "--standalone",
+  ]);
+}
+
+async function recordArchive(classPath: string, file: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-kafka-"));
+  try {
+    const [port, controllerPort] = await twoPorts();
+    const configFile = prepare(folder, port, controllerPort, {});
+    await format(classPath, "", configFile);
+    const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-XX:ArchiveClassesAtExit=${file}`];
+    const args = [...flags, ...mainClass(classPath, "kafka.Kafka"), configFile];
+    const running = await launch({ ...broker({ classPath, folder, configFile, lifetime: "parent" }), args });
+    await running.stop();
+    if (!existsSync(file)) throw new Error(`java wrote no class-data archive to ${file}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function twoPorts(): Promise<[number, number]> {
+  const [first, second] = await freePorts(2);
+  if (first === undefined || second === undefined) throw new Error("No free loopback ports");
+  return [first, second];
+}

@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd } from "./process.ts";
+
+/** Everything this clone runs or leaves on disk; not tracked by git. */
+export const stateFolder = resolve(import.meta.dirname, "../../.servers");
+const recordFolder = join(stateFolder, "run");
+
+/** Whether a server ends with the process that started it, or stays until `make servers-down`. */
+export type Lifetime = "parent" | "detached";
+
+export interface ProcessRecord {
+  kind: string;
+  process: ProcessIdentity;
+  owner: ProcessIdentity;
+  lifetime: Lifetime;
+  /** Ends the process in an orderly way. */
+  stopSignal: NodeJS.Signals;
+  /** Folders of ours that nobody needs once the process and its owner are gone. */
+  disposable: string[];
+}
+
+/** Remembers a process, so that it can be found and stopped whatever becomes of us. */
+export function register(record: Omit<ProcessRecord, "owner">): void {
+  const owner = identify(process.pid);
+  if (owner === undefined) throw new Error("Cannot read this process's own start time");
+  mkdirSync(recordFolder, { recursive: true });
+  writeFileSync(fileOf(record.process), JSON.stringify({ ...record, owner } satisfies ProcessRecord));
+  if (record.lifetime === "parent") tellWatchdog(`+ ${record.process.pid}\n`);
+}
+
+export function unregister(target: ProcessIdentity): void {
+  rmSync(fileOf(target), { force: true });
+  if (watchdog !== undefined) tellWatchdog(`- ${target.pid}\n`);
+}
+
+export function records(): ProcessRecord[] {
+  const names = tolerateMissing(() => readdirSync(recordFolder)) ?? [];
+  return names.flatMap((name) => {
+    const text = tolerateMissing(() => readFileSync(join(recordFolder, name), "utf8"));
+    return text === undefined ? [] : [JSON.parse(text) as ProcessRecord];
+  });
+}
+
+/** Removes what a crashed run left: its processes, where they outlived it, and their data. */
+export function sweep(): void {
+  for (const record of records()) {
+    const { process: target, owner, lifetime } = record;
+    const orphaned = lifetime === "parent" ? !isRunning(owner) : !isRunning(target);
+    if (orphaned) discard(record);
+  }
+}
+
+/** Stops what this clone started: in order of kind as given, then the rest. `all` includes what tests of a running process use. */
+export async function stopRecorded({ all }: { all: boolean }): Promise<string[]> {
+  const chosen = records().filter(({ lifetime, owner }) => all || lifetime === "detached" || !isRunning(owner));
+  const running = chosen.filter(({ process: target }) => isRunning(target));
+  for (const { process: target, stopSignal } of running) signal(target, stopSignal);
+  await Promise.all(running.map(({ process: target }) => waitForEnd(target, 15_000)));
+  for (const record of chosen) discard(record);
+  return running.map(({ kind }) => kind);
+}
+
+function discard({ process: target, disposable }: ProcessRecord): void {
+  killTree(target);
+  for (const folder of disposable) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  rmSync(fileOf(target), { force: true });
+}
+
+const fileOf = ({ pid, startedAt }: ProcessIdentity) =>
+  join(recordFolder, `${pid}-${startedAt.replaceAll(/\W/g, "_")}.json`);
+
+let watchdog: ChildProcess | undefined;
+
+/** Reads "+ pid" and "- pid"; once we are gone, however that came, it reads the end of the pipe and kills what is left. */
+const WATCHDOG = `
+pids=
+while read -r op pid; do
+  case $op in
+    +) pids="$pids $pid" ;;
+    -) rest=; for p in $pids; do [ "$p" = "$pid" ] || rest="$rest $p"; done; pids=$rest ;;
+  esac
+done
+for p in $pids; do kill -9 "$p" 2>/dev/null; done
+`;
+
+function tellWatchdog(line: string): void {
+  watchdog ??= startWatchdog();
+  watchdog.stdin?.write(line);
+}
+
+function startWatchdog(): ChildProcess {
+  const child = spawn("/bin/sh", ["-c", WATCHDOG], { stdio: ["pipe", "ignore", "ignore"], detached: true, cwd: "/" });
+  child.unref();
+  (child.stdin as unknown as { unref(): void }).unref();
+  return child;
+}
+
+function tolerateMissing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
