@@ -1,0 +1,108 @@
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+
+/** What holds across partitions: ids are unique, the id ledger and the conflicts agree with the rows. */
+final class Checks {
+    private static final String AT_MOST = " LIMIT 20";
+
+    private final Ledger ledger;
+    private final Report report;
+
+    Checks(Ledger ledger, Report report) {
+        this.ledger = ledger;
+        this.report = report;
+    }
+
+    void run() throws SQLException {
+        each("DuplicateId", "the same (tenant, source, id) is stored more than once",
+                "SELECT topic_id, partition, \"offset\" FROM (SELECT topic_id, partition, \"offset\", row_number() OVER"
+                        + " (PARTITION BY tenant, source, id ORDER BY recorded_at, topic_id, partition, \"offset\") AS n"
+                        + " FROM S.events) r WHERE n > 1");
+        each("NoProgress", "rows of a partition that progress does not know",
+                "SELECT topic_id, partition, min(\"offset\") FROM (SELECT topic_id, partition, \"offset\" FROM S.events"
+                        + " UNION ALL SELECT topic_id, partition, \"offset\" FROM S.skipped"
+                        + " UNION ALL SELECT topic_id, partition, \"offset\" FROM S.conflicts) r WHERE NOT EXISTS"
+                        + " (SELECT FROM S.progress p WHERE p.topic_id = r.topic_id AND p.partition = r.partition) GROUP BY 1, 2");
+        idLedger();
+        conflicts();
+        each("DuplicateOfNothing", "skipped as Duplicate, but no event has these bytes",
+                "SELECT topic_id, partition, \"offset\" FROM S.skipped s WHERE disposition = 1 AND NOT EXISTS"
+                        + " (SELECT FROM S.events e WHERE e.sha256 = s.sha256 AND e.tenant = s.tenant)");
+    }
+
+    /** Each event has its entry, each entry its event. */
+    private void idLedger() throws SQLException {
+        Map<UUID, byte[]> wanted = new HashMap<>();
+        Map<UUID, long[]> recorded = new HashMap<>();
+        String us = ", (extract(epoch FROM recorded_at) * 1000000)::bigint";
+        query("SELECT tenant, source, id, sha256, topic_id, partition, \"offset\"" + us + " FROM S.events WHERE isfinite(recorded_at)", row -> {
+            UUID key = Chain.eventKey(row.getString(1), row.getString(2), row.getString(3));
+            wanted.put(key, row.getBytes(4));
+            recorded.put(key, new long[] {row.getLong(8)});
+        });
+        long[] unknown = {0};
+        query("SELECT key, sha256" + us + " FROM S.event_ids WHERE isfinite(recorded_at)", row -> {
+            UUID key = row.getObject(1, UUID.class);
+            byte[] hash = wanted.remove(key);
+            if (hash == null) unknown[0]++;
+            else if (!Arrays.equals(hash, row.getBytes(2)) || recorded.get(key)[0] != row.getLong(3)) {
+                problem("IdLedgerMismatch", null, 0, -1, "event_ids holds another sha256 or record time than events, key " + key);
+            }
+        });
+        if (unknown[0] > 0) problem("IdLedgerMismatch", null, 0, -1, unknown[0] + " rows of event_ids have no event");
+        if (!wanted.isEmpty()) problem("IdLedgerMismatch", null, 0, -1, wanted.size() + " events have no row in event_ids");
+    }
+
+    /** Each conflict is a skipped offset of that disposition with those bytes, and beside an event of the same id. */
+    private void conflicts() throws SQLException {
+        query("SELECT topic_id, partition, \"offset\", raw, headers, sha256 FROM S.conflicts", row -> {
+            byte[] hash;
+            try {
+                hash = Chain.recordHash(Chain.decodeHeaders(row.getBytes(5)), row.getBytes(4));
+            } catch (IllegalArgumentException error) {
+                hash = Chain.EMPTY;
+            }
+            if (Arrays.equals(hash, row.getBytes(6))) return;
+            problem("ConflictMismatch", row.getObject(1, UUID.class), row.getInt(2), row.getLong(3),
+                    "sha256 of the conflict is not that of its bytes");
+        });
+        String same = "c.topic_id = s.topic_id AND c.partition = s.partition AND c.\"offset\" = s.\"offset\"";
+        each("ConflictMismatch", "skipped as Conflict, but conflicts has not this one row with the same hash, tenant and time",
+                "SELECT topic_id, partition, \"offset\" FROM S.skipped s WHERE disposition = 2 AND 1 <> (SELECT count(*)"
+                        + " FROM S.conflicts c WHERE " + same + " AND c.sha256 = s.sha256 AND c.tenant = s.tenant"
+                        + " AND c.recorded_at = s.recorded_at)");
+        each("ConflictMismatch", "a conflict whose offset was not skipped as Conflict",
+                "SELECT topic_id, partition, \"offset\" FROM S.conflicts c WHERE NOT EXISTS"
+                        + " (SELECT FROM S.skipped s WHERE s.disposition = 2 AND " + same + ")");
+        each("ConflictMismatch", "a conflict beside no event of the same id with other bytes",
+                "SELECT topic_id, partition, \"offset\" FROM S.conflicts c WHERE NOT EXISTS (SELECT FROM S.events e WHERE"
+                        + " e.tenant = c.tenant AND e.source = c.source AND e.id = c.id AND e.sha256 <> c.sha256)");
+    }
+
+    private void each(String check, String reason, String sql) throws SQLException {
+        query(sql + AT_MOST, row -> problem(check, row.getObject(1, UUID.class), row.getInt(2), row.getLong(3), reason));
+    }
+
+    private void problem(String check, UUID topicId, int partition, long offset, String reason) {
+        if (report.problems.size() < 200) report.problems.add(new Report.Problem(check, topicId, partition, offset, reason));
+    }
+
+    private interface EachRow {
+        void accept(ResultSet row) throws SQLException;
+    }
+
+    private void query(String sql, EachRow each) throws SQLException {
+        try (Statement statement = ledger.connection.createStatement()) {
+            statement.setFetchSize(1_000);
+            try (ResultSet row = statement.executeQuery(sql.replace("S.", ledger.schema + "."))) {
+                while (row.next()) each.accept(row);
+            }
+        }
+    }
+}
