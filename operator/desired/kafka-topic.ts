@@ -1,4 +1,8 @@
+import { isTopicName } from "../../crds/v1alpha1/names.ts";
+import { parseDurationMs, parseQuantityBytes } from "../../crds/v1alpha1/shared.ts";
 import type { KafkaBackend } from "../config.ts";
+import { StalledError } from "../errors.ts";
+import { notAllowed, renderNamePrefix, requirePrefix } from "./name-prefix.ts";
 
 /** One topic as it should be. `config` has the keys we own; `null` = not ours, whatever it is there. */
 export interface Topic {
@@ -20,9 +24,9 @@ export interface TopicSettings {
   readonly partitions?: number | undefined;
   readonly replicationFactor?: number | undefined;
   readonly minInSyncReplicas?: number | undefined;
-  readonly retention?: { readonly time?: string | undefined; readonly size?: string | number | undefined } | undefined;
+  readonly retention?: { readonly time?: string | undefined; readonly size?: string | undefined } | undefined;
   readonly compressionType?: "Zstd" | "Lz4" | "Snappy" | "Gzip" | "Producer" | undefined;
-  readonly maxMessageSize?: string | number | undefined;
+  readonly maxMessageSize?: string | undefined;
   readonly config?: Readonly<Record<string, string | null>> | undefined;
   readonly deadLetter?:
     | {
@@ -37,11 +41,134 @@ export interface TopicSettings {
 /** What of the back-end decides about a topic. */
 export type TopicBackend = Pick<KafkaBackend, "name" | "namePrefix" | "replicationFactor" | "maxPartitions">;
 
+const DEFAULT_PARTITIONS = 12;
+
+/** A dead letter is its original plus the reason headers: whatever fits the source must fit there (contracts.md). */
+const DEAD_LETTER_ROOM = 64 * 1024;
+
+/** Kafka's topic configuration keys that a typed field of the spec, or a guarantee, decides; never `spec.config`. */
+const TYPED_KEYS: Readonly<Record<string, string>> = {
+  "retention.ms": "spec.retention.time",
+  "retention.bytes": "spec.retention.size",
+  "min.insync.replicas": "spec.minInSyncReplicas",
+  "compression.type": "spec.compressionType",
+  "max.message.bytes": "spec.maxMessageSize",
+  // The record time must be the broker's: it decides the month a row lies in, and no producer may choose that.
+  "message.timestamp.type": "the operator (always LogAppendTime)",
+};
+
 /** @throws StalledError NameNotAllowed, InvalidTopicConfig, TooManyPartitions */
 export function desiredTopics(
-  _resource: { namespace: string; name: string },
-  _settings: TopicSettings,
-  _backend: TopicBackend,
+  resource: { namespace: string; name: string },
+  settings: TopicSettings,
+  backend: TopicBackend,
 ): Topics {
-  throw new Error("not yet");
+  const rule = { prefix: renderNamePrefix(backend.namePrefix, resource.namespace), backend: backend.name };
+  const name = settings.topicName ?? `${rule.prefix}${resource.name}`;
+  const deadLetterName = settings.deadLetter?.topicName ?? `${name}.dlq`;
+  const deadLetterEnabled = settings.deadLetter?.enabled ?? true;
+
+  checkName(name, { ...rule, field: "spec.topicName" });
+  if (deadLetterEnabled) checkName(deadLetterName, { ...rule, field: "spec.deadLetter.topicName" });
+  // Kafka takes `a.b` and `a_b` for a collision, since metric names turn one into the other (Topic.hasCollision).
+  if (deadLetterEnabled && collisionForm(name) === collisionForm(deadLetterName)) {
+    throw notAllowed("spec.deadLetter.topicName", deadLetterName, `it collides with ${name}`, "choose another name");
+  }
+
+  return {
+    topic: sourceTopic(name, settings, backend),
+    deadLetter: deadLetterEnabled ? deadLetterTopic(deadLetterName, settings, backend) : undefined,
+  };
 }
+
+function sourceTopic(name: string, settings: TopicSettings, backend: TopicBackend): Topic {
+  return {
+    name,
+    partitions: checkPartitions("spec.partitions", settings.partitions ?? DEFAULT_PARTITIONS, backend),
+    replicationFactor: settings.replicationFactor ?? backend.replicationFactor,
+    config: {
+      ...checkConfig(settings.config ?? {}),
+      "retention.ms": retentionMs("spec.retention.time", settings.retention?.time ?? "168h"),
+      ...(settings.retention?.size !== undefined && {
+        "retention.bytes": String(bytes("spec.retention.size", settings.retention.size)),
+      }),
+      "compression.type": (settings.compressionType ?? "Producer").toLowerCase(),
+      "max.message.bytes": String(maxMessageBytes(settings)),
+      ...shared(settings),
+    },
+  };
+}
+
+function deadLetterTopic(name: string, settings: TopicSettings, backend: TopicBackend): Topic {
+  const { partitions = 1, retention } = settings.deadLetter ?? {};
+  return {
+    name,
+    partitions: checkPartitions("spec.deadLetter.partitions", partitions, backend),
+    replicationFactor: settings.replicationFactor ?? backend.replicationFactor,
+    config: {
+      // A broker's own default may delete or compact; an attacker could then hide an act behind one bad byte.
+      "cleanup.policy": "delete",
+      "retention.ms": retentionMs("spec.deadLetter.retention.time", retention?.time ?? "Unlimited"),
+      "retention.bytes": "-1",
+      "max.message.bytes": String(maxMessageBytes(settings) + DEAD_LETTER_ROOM),
+      ...shared(settings),
+    },
+  };
+}
+
+const shared = ({ minInSyncReplicas }: TopicSettings) => ({
+  "message.timestamp.type": "LogAppendTime",
+  ...(minInSyncReplicas !== undefined && { "min.insync.replicas": String(minInSyncReplicas) }),
+});
+
+const maxMessageBytes = (settings: TopicSettings) => bytes("spec.maxMessageSize", settings.maxMessageSize ?? "1Mi");
+
+const collisionForm = (name: string) => name.replaceAll(".", "_");
+
+function checkName(name: string, rule: { field: string; prefix: string; backend: string }): void {
+  if (!isTopicName(name)) {
+    throw notAllowed(
+      rule.field,
+      name,
+      "a topic's name has 1 to 249 of a-z A-Z 0-9 . _ -, is not . or .., and does not begin with __",
+      "choose another name",
+    );
+  }
+  requirePrefix(name, rule);
+}
+
+function checkPartitions(field: string, partitions: number, { name, maxPartitions }: TopicBackend): number {
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= maxPartitions) return partitions;
+  throw new StalledError(
+    "TooManyPartitions",
+    `${field}: ${partitions} is not allowed: back-end ${JSON.stringify(name)} takes 1 to ${maxPartitions}; ask for fewer, or have its maxPartitions raised`,
+  );
+}
+
+function checkConfig(config: Readonly<Record<string, string | null>>): Readonly<Record<string, string | null>> {
+  for (const key of Object.keys(config)) {
+    const owner = Object.hasOwn(TYPED_KEYS, key) ? TYPED_KEYS[key] : undefined;
+    if (owner !== undefined) {
+      throw invalid(`spec.config[${JSON.stringify(key)}]`, `it is decided by ${owner}; take it out of spec.config`);
+    }
+  }
+  return config;
+}
+
+function retentionMs(field: string, time: string): string {
+  if (time === "Unlimited") return "-1";
+  return String(parsed(field, () => parseDurationMs(time)));
+}
+
+const bytes = (field: string, size: string) => parsed(field, () => parseQuantityBytes(size));
+
+function parsed(field: string, parse: () => number): number {
+  try {
+    return parse();
+  } catch (cause) {
+    throw invalid(field, (cause as Error).message, cause);
+  }
+}
+
+const invalid = (field: string, why: string, cause?: unknown) =>
+  new StalledError("InvalidTopicConfig", `${field}: ${why}`, { cause });
