@@ -6,9 +6,12 @@ import { z } from "zod";
  *
  * A Transition rule compares with the object before an update. Neither answer is asked for on a create.
  */
-export type Rule<Self = unknown> =
-  | { kind: "Value"; cel: string; message: string; holds(self: Self): boolean }
-  | { kind: "Transition"; cel: string; message: string; holds(self: Self, oldSelf: Self): boolean };
+export type Rule<Self = unknown> = {
+  cel: string;
+  message: string;
+  /** The field at fault, relative to where the rule stands, when that is not the place itself. */
+  field?: string;
+} & ({ kind: "Value"; holds(self: Self): boolean } | { kind: "Transition"; holds(self: Self, oldSelf: Self): boolean });
 
 // Registered without the schema's own type: what a rule sees as `self` is what the schema puts out.
 const registry: z.core.$ZodRegistry<{ rules: unknown }> = z.registry<{ rules: unknown }>();
@@ -36,6 +39,7 @@ export function fixedOnceCreated<Self>(field: keyof Self & string, fix: string):
     kind: "Transition",
     cel: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
     message: `${field} cannot be changed, added or removed: ${fix}`,
+    field,
     holds: (self, oldSelf) => self[field] === oldSelf[field],
   };
 }

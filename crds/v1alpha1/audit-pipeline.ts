@@ -1,36 +1,20 @@
 import { z } from "zod";
 import { fixedOnceCreated, immutable, withRules } from "../rules.ts";
-import { topicTemplate } from "./audit-topic.ts";
 import { conditions } from "./conditions.ts";
+import { objectMeta } from "./metadata.ts";
 import { databaseName, schemaName } from "./names.ts";
+import { pipelineTopic } from "./pipeline-topic.ts";
 import {
   type API_VERSION,
   backendRef,
   dnsLabel,
-  dnsSubdomain,
   duration,
+  parseDurationMs,
   quantity,
   type ResourceMetadata,
 } from "./shared.ts";
 
 const NEW_SINK = "add a sink of another name, and remove this one when it has caught up";
-
-const topic = z
-  .strictObject({
-    ref: z
-      .strictObject({
-        name: dnsSubdomain().describe("Name of an AuditTopic in the same namespace. Required; immutable."),
-      })
-      .optional()
-      .describe("An AuditTopic that exists on its own. Default none; immutable."),
-    template: topicTemplate
-      .optional()
-      .describe(
-        "Spec of an AuditTopic that the pipeline makes and owns. Default all defaults; applied as AuditTopic says.",
-      ),
-  })
-  .prefault({})
-  .describe("The topic the pipeline reads: {} or template for one of its own, ref for one that exists. Default {}.");
 
 const postgres = withRules(
   z.strictObject({
@@ -103,6 +87,13 @@ const delivery = z
           .default("5m")
           .describe("Longest wait between retries. Default 5m; a change restarts the sink's pods."),
       }),
+      {
+        kind: "Value",
+        cel: "duration(self.max) >= duration(self.initial)",
+        message: "max must not be shorter than initial: raise max or lower initial",
+        field: "max",
+        holds: ({ initial, max }) => parseDurationMs(max) >= parseDurationMs(initial),
+      },
     )
       .prefault({})
       .describe(
@@ -163,7 +154,32 @@ const sink = z
   })
   .describe("One store that gets every event of the topic.");
 
-const intOrString = z.union([z.int().min(0), z.string().max(32)]);
+const ledgerOf = ({ postgres: { backendRef: backend, database, schema } }: z.output<typeof sink>) =>
+  JSON.stringify([backend.name, database ?? "", schema]);
+
+const sinks = withRules(z.array(sink).min(1).max(10), {
+  kind: "Value",
+  cel:
+    "self.all(a, self.all(b, a.name == b.name || a.postgres.backendRef.name != b.postgres.backendRef.name || a.postgres.schema != b.postgres.schema || " +
+    "(has(a.postgres.database) ? a.postgres.database : '') != (has(b.postgres.database) ? b.postgres.database : '')))",
+  message:
+    "two sinks would write to the same backendRef, database and schema, and fence each other: give one of them another schema",
+  holds: (self) => self.every((a) => self.every((b) => a.name === b.name || ledgerOf(a) !== ledgerOf(b))),
+});
+
+const intOrString = z
+  .union(
+    [
+      z.int().min(0),
+      z
+        .string()
+        .min(1)
+        .max(32)
+        .regex(/^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/),
+    ],
+    "a quantity, as in 500m, 2 or 256Mi",
+  )
+  .meta({ "x-kubernetes-int-or-string": true });
 const resourceList = (what: string) =>
   z
     .strictObject({
@@ -175,6 +191,44 @@ const resourceList = (what: string) =>
     .optional()
     .describe(`Resources ${what}. Default none; a change restarts the pods.`);
 
+const events = withRules(
+  z.strictObject({
+    profile: z
+      .enum(["AuditEvent", "CloudEvent"])
+      .default("AuditEvent")
+      .describe(
+        "What a valid event is: a CloudEvent with actor, action and outcome, or any CloudEvent 1.0. Default AuditEvent; a change restarts the sinks' pods.",
+      ),
+    tenant: z
+      .string()
+      .min(1)
+      .max(255)
+      .regex(/^[a-zA-Z0-9]([a-zA-Z0-9._:/@-]*[a-zA-Z0-9])?$/)
+      .optional()
+      .describe(
+        "Tenant that all events are stored under. Default the pipeline's namespace; a change restarts the sinks' pods and holds for later events.",
+      ),
+    tenantFrom: z
+      .enum(["Pipeline", "Header"])
+      .default("Pipeline")
+      .describe(
+        "Where the tenant comes from: the field tenant, or each record's header audit-tenant. Default Pipeline; a change restarts the sinks' pods.",
+      ),
+    maxSize: quantity("1Ki", "64Mi")
+      .default("256Ki")
+      .describe(
+        "Largest event that is stored; a larger one is dead-lettered, never cut. Default 256Ki; a change restarts the sinks' pods.",
+      ),
+  }),
+  {
+    kind: "Value",
+    cel: "self.tenantFrom == 'Pipeline' || !has(self.tenant)",
+    message: "tenant says nothing where each record brings its own: remove it, or set tenantFrom: Pipeline",
+    field: "tenant",
+    holds: ({ tenant, tenantFrom }) => tenantFrom === "Pipeline" || tenant === undefined,
+  },
+);
+
 export const auditPipelineSpec = z.strictObject({
   kafka: z
     .strictObject({ backendRef: backendRef("Kafka") })
@@ -182,11 +236,10 @@ export const auditPipelineSpec = z.strictObject({
     .describe(
       "Where a topic that the pipeline makes lives; one named by topic.ref brings its own. Default the back-end named default; immutable.",
     ),
-  topic,
-  sinks: z
-    .array(sink)
-    .min(1)
-    .max(10)
+  topic: pipelineTopic
+    .prefault({})
+    .describe("The topic the pipeline reads: {} or template for one of its own, ref for one that exists. Default {}."),
+  sinks: sinks
     .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] })
     .describe("The stores, each with its own consumers, position and lag. Required, 1 to 10; applied live."),
   workload: z
@@ -217,35 +270,7 @@ export const auditPipelineSpec = z.strictObject({
     })
     .prefault({})
     .describe("How the sinks run. Default one pod each; changes restart the pods."),
-  events: z
-    .strictObject({
-      profile: z
-        .enum(["AuditEvent", "CloudEvent"])
-        .default("AuditEvent")
-        .describe(
-          "What a valid event is: a CloudEvent with actor, action and outcome, or any CloudEvent 1.0. Default AuditEvent; a change restarts the sinks' pods.",
-        ),
-      tenant: z
-        .string()
-        .min(1)
-        .max(255)
-        .regex(/^[a-zA-Z0-9]([a-zA-Z0-9._:/@-]*[a-zA-Z0-9])?$/)
-        .optional()
-        .describe(
-          "Tenant that all events are stored under. Default the pipeline's namespace; a change restarts the sinks' pods and holds for later events.",
-        ),
-      tenantFrom: z
-        .enum(["Pipeline", "Header"])
-        .default("Pipeline")
-        .describe(
-          "Where the tenant comes from: the field tenant, or each record's header audit-tenant. Default Pipeline; a change restarts the sinks' pods.",
-        ),
-      maxSize: quantity("1Ki", "64Mi")
-        .default("256Ki")
-        .describe(
-          "Largest event that is stored; a larger one is dead-lettered, never cut. Default 256Ki; a change restarts the sinks' pods.",
-        ),
-    })
+  events: events
     .prefault({})
     .describe(
       "Which events are valid, and whose they are. Default AuditEvent under the pipeline's namespace; a change restarts the sinks' pods.",
@@ -343,6 +368,23 @@ export const AUDIT_PIPELINE = {
   singular: "auditpipeline",
   shortName: "ap",
 } as const;
+
+/** The object as the API server checks it. */
+export const auditPipeline = withRules(
+  z.strictObject({
+    ...objectMeta("AuditPipeline"),
+    spec: auditPipelineSpec.describe("What should be: a topic, its stores, and the sinks between them. Required."),
+    status: auditPipelineStatus.optional().describe("What the operator found; nobody else writes it."),
+  }),
+  {
+    kind: "Value",
+    cel: "size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",
+    message:
+      "metadata.name must have at most 40 characters and no dot, so that <name>-<sink> can name and label pods: shorten it",
+    field: "metadata.name",
+    holds: ({ metadata: { name } }) => name.length <= 40 && !name.includes("."),
+  },
+);
 
 export interface AuditPipeline {
   apiVersion: typeof API_VERSION;

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { fixedOnceCreated, onlyGrows, type Rule, withRules } from "../rules.ts";
 import { conditions } from "./conditions.ts";
 import { topicName } from "./names.ts";
+import { objectMeta } from "./metadata.ts";
 import {
   type API_VERSION,
   backendRef,
@@ -28,22 +29,20 @@ const partitionCount = (what: string) =>
     onlyGrows(what, "Kafka cannot take partitions away; set a number at least as large as before"),
   );
 
+const ownedKey = ([key, fix]: [string, string]): Rule<Record<string, string | null>> => ({
+  kind: "Value",
+  cel: `!('${key}' in self)`,
+  message: `may not set ${key}: remove it; ${fix}`,
+  holds: (self) => !Object.hasOwn(self, key),
+});
+
 const config = withRules(
   z.record(z.string(), z.string().max(1024).nullable()).meta({ maxProperties: 64 }),
-  {
-    kind: "Value",
-    cel: `self.all(key, !(key in [${Object.keys(OWNED_CONFIG_KEYS)
-      .map((key) => `'${key}'`)
-      .join(", ")}]))`,
-    message: `may not set a key that has a field of its own: ${Object.entries(OWNED_CONFIG_KEYS)
-      .map(([key, fix]) => `${key} (${fix})`)
-      .join(", ")}`,
-    holds: (self) => !Object.keys(self).some((key) => Object.hasOwn(OWNED_CONFIG_KEYS, key)),
-  },
+  ...Object.entries(OWNED_CONFIG_KEYS).map(ownedKey),
   {
     kind: "Value",
     cel: "self.all(key, size(key) >= 1 && size(key) <= 128)",
-    message: "keys must have 1 to 128 characters",
+    message: "keys must have 1 to 128 characters: use Kafka's name of the setting",
     holds: (self) => Object.keys(self).every((key) => [...key].length >= 1 && [...key].length <= 128),
   },
 );
@@ -137,6 +136,7 @@ const topicFields = {
     .describe("How often the topic is compared with the spec when nothing changes. Default 2m; applied live."),
 };
 
+/** What the rules look at; a spec and a pipeline's template both have it. */
 interface TopicRuleFields {
   topicName?: string | undefined;
   replicationFactor?: number | undefined;
@@ -150,6 +150,7 @@ const topicRules: Rule<TopicRuleFields>[] = [
   {
     kind: "Value",
     cel: "!has(self.minInSyncReplicas) || !has(self.replicationFactor) || self.minInSyncReplicas <= self.replicationFactor",
+    field: "minInSyncReplicas",
     message: "minInSyncReplicas must not exceed replicationFactor, or nothing could ever be written: lower it",
     holds: ({ minInSyncReplicas, replicationFactor }) =>
       minInSyncReplicas === undefined || replicationFactor === undefined || minInSyncReplicas <= replicationFactor,
@@ -157,6 +158,7 @@ const topicRules: Rule<TopicRuleFields>[] = [
   {
     kind: "Value",
     cel: "!has(self.topicName) || !has(self.deadLetter.topicName) || self.topicName != self.deadLetter.topicName",
+    field: "deadLetter.topicName",
     message: "deadLetter.topicName must be another topic than topicName: leave it out for <topicName>.dlq",
     holds: ({ topicName: own, deadLetter: { topicName: dead } }) =>
       own === undefined || dead === undefined || own !== dead,
@@ -164,6 +166,7 @@ const topicRules: Rule<TopicRuleFields>[] = [
   {
     kind: "Value",
     cel: "!has(self.topicName) || !self.deadLetter.enabled || has(self.deadLetter.topicName) || size(self.topicName) <= 245",
+    field: "topicName",
     message:
       "topicName must have at most 245 characters to leave room for .dlq: shorten it, or set deadLetter.topicName",
     holds: ({ topicName: own, deadLetter: dead }) =>
@@ -222,6 +225,25 @@ export const AUDIT_TOPIC = {
   singular: "audittopic",
   shortName: "at",
 } as const;
+
+/** The object as the API server checks it. */
+export const auditTopic = withRules(
+  z.strictObject({
+    ...objectMeta("AuditTopic"),
+    spec: auditTopicSpec
+      .prefault({})
+      .describe("What should be: a Kafka topic and its dead-letter topic. Default all defaults."),
+    status: auditTopicStatus.optional().describe("What the operator found; nobody else writes it."),
+  }),
+  {
+    kind: "Value",
+    cel: "size(self.metadata.name) <= 180",
+    message:
+      "metadata.name must have at most 180 characters, so that <namespace>.<name>.dlq fits in Kafka's 249: shorten it",
+    field: "metadata.name",
+    holds: ({ metadata }) => metadata.name.length <= 180,
+  },
+);
 
 export interface AuditTopic {
   apiVersion: typeof API_VERSION;

@@ -85,7 +85,7 @@ export const condition = z
       .string()
       .min(1)
       .max(1024)
-      .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/)
+      .regex(/^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$/, "one CamelCase word")
       .describe("Why, as one CamelCase word; docs/conditions.md lists all."),
     message: z.string().max(32_768).describe("Why, for people: what was found, what is allowed, and the fix."),
   })

@@ -58,7 +58,7 @@ export const topicName = withRules(
     .string()
     .min(1)
     .max(249)
-    .regex(/^[a-zA-Z0-9._-]+$/),
+    .regex(/^[a-zA-Z0-9._-]+$/, "letters, digits, ., _ and -"),
   freeTopicName,
 );
 export const databaseName = withRules(
@@ -66,7 +66,7 @@ export const databaseName = withRules(
     .string()
     .min(1)
     .max(63)
-    .regex(/^[a-z0-9_][a-z0-9_-]*$/),
+    .regex(/^[a-z0-9_][a-z0-9_-]*$/, "lower case letters, digits, _ and -, not - first"),
   freeDatabaseName,
 );
 export const schemaName = withRules(
@@ -74,6 +74,6 @@ export const schemaName = withRules(
     .string()
     .min(1)
     .max(63)
-    .regex(/^[a-z_][a-z0-9_]*$/),
+    .regex(/^[a-z_][a-z0-9_]*$/, "lower case letters, digits and _, no digit first"),
   freeSchemaName,
 );

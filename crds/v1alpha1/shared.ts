@@ -44,13 +44,15 @@ export const DURATION_PATTERN = `^${DURATION}$`;
 export const DURATION_OR_UNLIMITED_PATTERN = `^(Unlimited|${DURATION})$`;
 export const QUANTITY_PATTERN = "^[0-9]{1,16}(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
 
+const DURATION_TEXT = "hours, minutes, seconds, milliseconds, largest first, as in 168h, 1h30m or 500ms";
+const QUANTITY_TEXT = "whole bytes with k, M, G, T, P, Ki, Mi, Gi, Ti or Pi, as in 512Ki or 8Mi";
+const LABEL_TEXT = "lower case letters, digits and -, first and last a letter or digit";
+
 /** `"30s"`, `"168h"`, `"1h30m"` → whole milliseconds, exactly. Throws RangeError on anything else. */
 export function parseDurationMs(text: string): number {
   const parts = text === "" ? null : new RegExp(DURATION_PATTERN).exec(text);
   if (parts === null) {
-    throw new RangeError(
-      `${JSON.stringify(text)} is not a duration: hours, minutes, seconds, milliseconds, largest first, as in 1h30m or 500ms`,
-    );
+    throw new RangeError(`${JSON.stringify(text)} is not a duration: ${DURATION_TEXT}`);
   }
   const amount = (unit: number) => Number.parseInt(parts[unit] ?? "0", 10);
   return amount(1) * 3_600_000 + amount(2) * 60_000 + amount(3) * 1_000 + amount(4);
@@ -74,9 +76,7 @@ export function parseQuantityBytes(text: string): number {
   const parts = /^([0-9]{1,16})([kMGTP]|[KMGTP]i)?$/.exec(text);
   const bytes = parts === null ? undefined : BigInt(parts[1] ?? "0") * (BYTES[parts[2] ?? ""] ?? 1n);
   if (bytes === undefined || bytes > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new RangeError(
-      `${JSON.stringify(text)} is not a size: whole bytes with k, M, G, T, P, Ki, Mi, Gi, Ti or Pi, as in 512Ki or 8Mi, below 8Pi`,
-    );
+    throw new RangeError(`${JSON.stringify(text)} is not a size: ${QUANTITY_TEXT}, below 8Pi`);
   }
   return Number(bytes);
 }
@@ -105,20 +105,23 @@ const quantityBetween = (low: string, high: string): Rule<string> => ({
 
 /** A Go-style duration. */
 export const duration = (low: string, high: string) =>
-  withRules(z.string().min(2).max(32).regex(new RegExp(DURATION_PATTERN)), durationBetween(low, high));
+  withRules(z.string().min(2).max(32).regex(new RegExp(DURATION_PATTERN), DURATION_TEXT), durationBetween(low, high));
 
 /** A duration, or the word Unlimited. */
 export const durationOrUnlimited = (low: string, high: string) =>
-  withRules(z.string().min(2).max(32).regex(new RegExp(DURATION_OR_UNLIMITED_PATTERN)), {
-    kind: "Value",
-    cel: `self == 'Unlimited' || (duration(self) >= duration('${low}') && duration(self) <= duration('${high}'))`,
-    message: `must be Unlimited, or from ${low} to ${high}`,
-    holds: (self) => self === "Unlimited" || between(low, high, parseDurationMs, self),
-  });
+  withRules(
+    z.string().min(2).max(32).regex(new RegExp(DURATION_OR_UNLIMITED_PATTERN), `Unlimited, or ${DURATION_TEXT}`),
+    {
+      kind: "Value",
+      cel: `self == 'Unlimited' || (duration(self) >= duration('${low}') && duration(self) <= duration('${high}'))`,
+      message: `must be Unlimited, or from ${low} to ${high}`,
+      holds: (self) => self === "Unlimited" || between(low, high, parseDurationMs, self),
+    },
+  );
 
 /** A whole number of bytes, as a Kubernetes quantity. */
 export const quantity = (low: string, high: string) =>
-  withRules(z.string().min(1).max(20).regex(new RegExp(QUANTITY_PATTERN)), quantityBetween(low, high));
+  withRules(z.string().min(1).max(20).regex(new RegExp(QUANTITY_PATTERN), QUANTITY_TEXT), quantityBetween(low, high));
 
 /** RFC 1123 label. */
 export const dnsLabel = (maxLength: number) =>
@@ -126,7 +129,7 @@ export const dnsLabel = (maxLength: number) =>
     .string()
     .min(1)
     .max(maxLength)
-    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/);
+    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, LABEL_TEXT);
 
 /** RFC 1123 subdomain: what the API server takes as metadata.name. */
 export const dnsSubdomain = () =>
@@ -134,7 +137,10 @@ export const dnsSubdomain = () =>
     .string()
     .min(1)
     .max(253)
-    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
+    .regex(
+      /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+      `${LABEL_TEXT}; parts separated by dots`,
+    );
 
 /** A back-end of the operator's configuration. */
 export const backendRef = (what: string) =>

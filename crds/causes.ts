@@ -1,0 +1,100 @@
+import type { z } from "zod";
+import { isRecord, type Node, nodeOf } from "./schema-tree.ts";
+
+/** One thing that is wrong, for people and for the API's `causes`. `message` is the whole sentence. */
+export interface Cause {
+  /** As in `spec.sinks[0].name`; empty for the object as a whole. */
+  field: string;
+  found: string;
+  allowed: string;
+  message: string;
+}
+
+export function cause(field: string, found: string, allowed: string): Cause {
+  return { field, found, allowed, message: `${field || "object"}: found ${found}; ${allowed}` };
+}
+
+const LONGEST_SHOWN = 80;
+
+/** JSON of a value, short enough for a line. Control characters come out escaped. */
+export function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN)}… (${text.length} characters)`;
+}
+
+/** What a schema did not take, in words. One issue can stand for several unknown fields. */
+export function causesOf(issue: z.core.$ZodIssue, root: z.core.$ZodType, value: unknown): Cause[] {
+  const at = locate(root, value, issue.path);
+  if (issue.code === "unrecognized_keys") {
+    const known = at.schema === undefined ? [] : fieldsOf(at.schema);
+    return issue.keys.map((key) =>
+      cause(join(at.field, key), "an unknown field", `allowed are ${known.join(", ")}: ${spelling(key, known)}`),
+    );
+  }
+  return [cause(at.field, show(at.value), allowedBy(issue, at.value))];
+}
+
+function allowedBy(issue: z.core.$ZodIssue, found: unknown): string {
+  if (found === undefined) return "a value is required";
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${article(issue.expected)}${issue.expected === "string" ? ": put it in quotes" : ""}`;
+    case "invalid_value":
+      return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.join(", ")}`;
+    case "too_small":
+      return issue.origin === "string" ? `must have at least ${amount(issue.minimum, "character")}` : least(issue);
+    case "too_big":
+      return issue.origin === "string" ? `must have at most ${amount(issue.maximum, "character")}` : most(issue);
+    default:
+      return `must be ${issue.message}`;
+  }
+}
+
+const least = ({ origin, minimum }: z.core.$ZodIssueTooSmall) =>
+  origin === "array" ? `must have at least ${amount(minimum, "entry", "entries")}` : `must be at least ${minimum}`;
+
+const most = ({ origin, maximum }: z.core.$ZodIssueTooBig) =>
+  origin === "array" ? `must have at most ${amount(maximum, "entry", "entries")}` : `must be at most ${maximum}`;
+
+const amount = (count: number | bigint, one: string, many = `${one}s`) =>
+  `${count} ${Number(count) === 1 ? one : many}`;
+
+const article = (expected: string) =>
+  ({ int: "a whole number", number: "a whole number", object: "an object", array: "a list", record: "a map" })[
+    expected
+  ] ?? `a ${expected}`;
+
+function spelling(key: string, known: readonly string[]): string {
+  const plain = (word: string) => word.toLowerCase().replaceAll(/[^a-z]/g, "");
+  const near = known.find((name) => plain(name) === plain(key));
+  return near === undefined ? "remove it, or correct its spelling or place" : `write ${near}`;
+}
+
+const fieldsOf = (schema: z.core.$ZodType): string[] => {
+  const node = nodeOf(schema);
+  return node.kind === "Object" ? Object.keys(node.fields) : [];
+};
+
+const join = (field: string, key: string) => (field === "" ? key : `${field}.${key}`);
+
+/** Follows a path through value and schema, and writes it as the API server would. */
+function locate(root: z.core.$ZodType, whole: unknown, path: readonly PropertyKey[]) {
+  let schema: z.core.$ZodType | undefined = root;
+  let value = whole;
+  let field = "";
+  for (const step of path) {
+    const node: Node | undefined = schema === undefined ? undefined : nodeOf(schema);
+    const key = String(step);
+    field = typeof step === "number" || node?.kind === "Map" ? `${field}[${key}]` : join(field, key);
+    schema = node === undefined || node.kind === "Leaf" ? undefined : below(node, key);
+    value = isRecord(value) || Array.isArray(value) ? (value as Record<string, unknown>)[key] : undefined;
+  }
+  return { schema, value, field };
+}
+
+function below(node: Exclude<Node, { kind: "Leaf" }>, key: string): z.core.$ZodType | undefined {
+  if (node.kind === "Array") return node.element;
+  if (node.kind === "Map") return node.value;
+  return Object.hasOwn(node.fields, key) ? node.fields[key] : undefined;
+}
