@@ -1,6 +1,16 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { identify, isRunning, type ProcessIdentity } from "./process.ts";
 
@@ -33,8 +43,8 @@ export async function installOnce(folder: string, build: (temporary: string) => 
   mkdirSync(dirname(folder), { recursive: true });
   await withLock(`${folder}.lock`, async () => {
     if (existsSync(folder)) return;
+    removeInterrupted(folder);
     const temporary = `${folder}.partial-${process.pid}`;
-    rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary);
     chmodSync(temporary, 0o755);
     try {
@@ -45,6 +55,13 @@ export async function installOnce(folder: string, build: (temporary: string) => 
     }
   });
   return folder;
+}
+
+function removeInterrupted(folder: string): void {
+  const prefix = `${basename(folder)}.partial-`;
+  for (const name of readdirSync(dirname(folder))) {
+    if (name.startsWith(prefix)) rmSync(join(dirname(folder), name), { recursive: true, force: true });
+  }
 }
 
 /** Runs `work` while holding `file`; a lock whose holder is gone is taken over. */

@@ -52,7 +52,7 @@ export function sweep(): void {
   }
 }
 
-/** Stops what this clone started: in order of kind as given, then the rest. `all` includes what tests of a running process use. */
+/** Stops what this clone left running on purpose or by accident; `all` includes what belongs to a process still at work. */
 export async function stopRecorded({ all }: { all: boolean }): Promise<string[]> {
   const chosen = records().filter(({ lifetime, owner }) => all || lifetime === "detached" || !isRunning(owner));
   const running = chosen.filter(({ process: target }) => isRunning(target));

@@ -1,7 +1,7 @@
-import { Admin } from "@platformatic/kafka";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Admin } from "@platformatic/kafka";
 import pg from "pg";
 import { describe, expect, test } from "vitest";
 import { sharedServers } from "../../test/support/servers.ts";

@@ -1,0 +1,43 @@
+# Every target, with what it does: make help
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants
+
+run := hack/node.sh
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## Get Node 24, the npm dependencies, Kafka and PostgreSQL, where they are not there yet
+	@hack/setup.sh
+
+demo: setup ## From manifests to rows and back to nothing, on real servers (KEEP=1 leaves all running)
+	@KEEP='$(KEEP)' KAFKA_BOOTSTRAP_SERVERS='$(KAFKA_BOOTSTRAP_SERVERS)' POSTGRES_ADMIN_URL='$(POSTGRES_ADMIN_URL)' \
+	  $(run) node hack/demo.ts
+
+test: setup lint ## Check the code, then run every test on real servers
+	@$(run) vitest run
+
+lint: setup ## Format, types, code rules, import direction, unused code and dependencies
+	@$(run) hack/lint.sh
+
+format: setup ## Rewrite the code in the one format
+	@$(run) biome check --write
+
+generate: setup ## Rewrite the files that are generated from the schemas
+	@$(run) node hack/generate-crds.ts
+
+verify: generate lint ## Fail where a generated file is not as its source says, or a check of the code finds something
+	@git diff --exit-code -- crds || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }
+
+servers-up: setup ## Start Kafka and PostgreSQL and leave them running; .servers/env says where
+	@$(run) node hack/servers/up.ts
+
+servers-down: ## Stop what this clone left running, and remove its data
+	@$(run) node hack/servers/down.ts
+
+clean: ## Stop and remove everything this clone made, except the downloads it shares with others
+	@if $(run) true 2>/dev/null; then $(run) node hack/servers/down.ts --all; fi
+	@rm -rf .servers node_modules hack/node/node_modules
+
+mutants: setup ## Break the code on purpose, one way at a time, and see the tests notice
+	@$(run) node test/mutants/run.ts
