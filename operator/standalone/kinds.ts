@@ -1,0 +1,15 @@
+/** The kinds the embedded store keeps, and nothing else. */
+export const kinds = {
+  AuditTopic: "auditpipeline.io/v1alpha1",
+  AuditPipeline: "auditpipeline.io/v1alpha1",
+  Secret: "v1",
+  ConfigMap: "v1",
+  ServiceAccount: "v1",
+  Deployment: "apps/v1",
+  Pod: "v1",
+  Event: "events.k8s.io/v1",
+} as const;
+
+export type Kind = keyof typeof kinds;
+
+export const isKind = (kind: string): kind is Kind => Object.hasOwn(kinds, kind);

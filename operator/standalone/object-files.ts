@@ -1,0 +1,61 @@
+import { createHash } from "node:crypto";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { KubeObject } from "../runtime/object-store.ts";
+
+/** An object as kept: beside it, what its field manager last applied. */
+export interface Stored {
+  object: KubeObject & Record<string, unknown>;
+  applied?: { manager: string; config: Record<string, unknown> };
+}
+
+/** Where an object is kept. Long names are cut, with a hash: a file name has 255 bytes at the most. */
+export function objectPath(dir: string, { kind, metadata: { namespace, name } }: KubeObject): string {
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
+  return join(dir, "objects", kind, namespace, `${name.length <= 200 ? name : `${name.slice(0, 180)}~${hash}`}.json`);
+}
+
+/** Whole or not at all, also when the machine stops in the middle. Readable by the owner alone. */
+export async function writeDurably(path: string, text: string): Promise<void> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const draft = join(folder, `.${process.pid}.tmp`);
+  const file = await open(draft, "w", 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+  await syncFolder(folder);
+}
+
+export async function removeDurably(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await syncFolder(dirname(path));
+}
+
+/** All objects of the folder; drafts that a crash left behind are no objects. */
+export async function readObjects(dir: string): Promise<Stored[]> {
+  const root = join(dir, "objects");
+  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(missing);
+  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".json"));
+  return Promise.all(
+    files.map(async ({ parentPath, name }) => JSON.parse(await readFile(join(parentPath, name), "utf8")) as Stored),
+  );
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function missing(error: NodeJS.ErrnoException): never[] {
+  if (error.code === "ENOENT") return [];
+  throw error;
+}
