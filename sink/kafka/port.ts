@@ -29,12 +29,17 @@ export interface FetchedPartition {
   readonly endOffset: bigint;
   /** `position` is outside [logStart, endOffset]: nothing was read and the reader's position has not moved. */
   readonly outOfRange?: boolean;
+  /**
+   * What stands at `position` cannot be read (codec, checksum, access, topic deleted): nothing was read and the position
+   * has not moved. The partition is tried again after a back-off; the others go on.
+   */
+  readonly error?: Error;
 }
 
 export interface GroupHandlers {
   /** New partitions. The reader fetches none of them until `seek` gave each a position. */
   assigned(partitions: readonly number[]): Promise<void>;
-  /** Awaited before the partitions are given up, as far as the session timeout allows. */
+  /** Awaited before the partitions are given up, as far as the rebalance timeout allows; `lost` follows when it did not. */
   revoked(partitions: readonly number[]): Promise<void>;
   /** The group went on without us (session timeout, fenced): the partitions are already somebody else's. */
   lost(partitions: readonly number[]): void;
@@ -45,19 +50,27 @@ export interface EventLogReader {
   open(): Promise<{ topicId: string; partitions: number }>;
   /** The topic's id as of the last metadata answer: another one than at `open` means it was deleted and made again. */
   currentTopicId(): Promise<string>;
-  /** Joins the group and stays in it until `leave`; rejoins by itself after errors. */
+  /**
+   * Joins the group and stays in it until `leave`; rejoins by itself after errors. Resolves once a member; rejects when
+   * the group is refused to us. Handlers run one at a time and must not reject.
+   */
   join(handlers: GroupHandlers): Promise<void>;
   /** Sets a partition's position and lets it be fetched. Results already under way for another position are dropped. */
   seek(partition: number, position: bigint): void;
   /** A paused partition is not fetched; the others go on. The position stays. */
   pause(partition: number): void;
   resume(partition: number): void;
-  /** What there is for the partitions that have a position and are not paused; waits up to `maxWaitMs` for the first byte. Positions move on to `nextPosition`. */
+  /**
+   * What there is for the partitions that have a position and are not paused; waits up to `maxWaitMs` for the first byte.
+   * Positions move on to `nextPosition`. One call at a time. While brokers cannot be reached it retries and returns
+   * nothing; it throws only in calls without any result, once every request has failed for the session timeout.
+   */
   fetch(maxWaitMs: number): Promise<readonly FetchedPartition[]>;
   /** Group offsets, for lag displays only: the truth is the store's. Rejects when not a member any more. */
   commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
-  /** Monotonic milliseconds (performance.now) of the last heartbeat the coordinator accepted. */
+  /** Monotonic milliseconds (performance.now) at which the last heartbeat that the coordinator accepted was sent; -Infinity before. */
   lastHeartbeatMs(): number;
+  /** Gives the partitions up at once, without `revoked`: what the caller wants settled it settles before. */
   leave(): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,0 +1,314 @@
+import { backoffMs } from "./backoff.ts";
+import type { TopicView } from "./cluster.ts";
+import { type FetchedPartition, type ReaderOptions, TopicMissingError } from "./port.ts";
+import {
+  type Broker,
+  BrokerError,
+  ConnectionError,
+  type ErrorName,
+  type FetchAnswer,
+  type FetchAnswerPartition,
+  type FetchRequest,
+  type KafkaProtocol,
+} from "./protocol.ts";
+import { decodeRecords } from "./record-batch.ts";
+
+/** Who leads has changed, or this broker does not know yet: look again and retry. */
+const leadershipMoved: readonly ErrorName[] = [
+  "NOT_LEADER_OR_FOLLOWER",
+  "FENCED_LEADER_EPOCH",
+  "UNKNOWN_LEADER_EPOCH",
+  "LEADER_NOT_AVAILABLE",
+  "REPLICA_NOT_AVAILABLE",
+  "BROKER_NOT_AVAILABLE",
+  "OFFSET_NOT_AVAILABLE",
+  "KAFKA_STORAGE_ERROR",
+  "UNKNOWN_TOPIC_OR_PARTITION",
+];
+const topicGone: readonly ErrorName[] = ["UNKNOWN_TOPIC_ID", "INCONSISTENT_TOPIC_ID"];
+/**
+ * Long polls to one broker at a time. The second is for partitions that become readable while the first one waits:
+ * without it a resumed partition would stand still for the rest of that wait.
+ */
+const slotsPerBroker = 2;
+/** What a request may take beyond the broker's own wait. */
+const answerMs = 10_000;
+
+interface Partition {
+  position: bigint | undefined;
+  paused: boolean;
+  /** A request under way asks for it. */
+  asked: boolean;
+  /** Answered and not handed over yet; kept while paused. */
+  answer: FetchedPartition | undefined;
+  failures: number;
+  retryAtMs: number;
+}
+
+const partitionAt = (position: bigint | undefined, paused: boolean): Partition => ({
+  position,
+  paused,
+  asked: false,
+  answer: undefined,
+  failures: 0,
+  retryAtMs: 0,
+});
+
+const isIdle = (state: Partition) => !state.paused && !state.asked && state.answer === undefined;
+
+/**
+ * The positions, and one long poll per leader for all partitions that may be read. A seek or a rebalance
+ * puts a new object in a partition's place, so results under way for the old one are dropped without a word.
+ */
+export class Fetcher {
+  readonly #protocol: KafkaProtocol;
+  readonly #options: ReaderOptions;
+  readonly #view: TopicView;
+  /** In the order in which they are asked for: whoever got records goes to the end. */
+  readonly #partitions = new Map<number, Partition>();
+  readonly #busySlots = new Map<number, Set<number>>();
+  #wake = Promise.withResolvers<void>();
+  #cutOffSinceMs: number | undefined;
+  #lastFailure: Error | undefined;
+  #closed = false;
+
+  constructor(protocol: KafkaProtocol, options: ReaderOptions, view: TopicView) {
+    this.#protocol = protocol;
+    this.#options = options;
+    this.#view = view;
+  }
+
+  /** The partitions held now, without positions; none of those before is known any longer. */
+  assign(partitions: readonly number[]): void {
+    this.#partitions.clear();
+    for (const partition of partitions) this.#partitions.set(partition, partitionAt(undefined, false));
+    this.#cutOffSinceMs = undefined;
+  }
+
+  /** Without effect on a partition that is not held: it may have been lost a moment ago. */
+  seek(partition: number, position: bigint): void {
+    const state = this.#partitions.get(partition);
+    if (state === undefined) return;
+    // A new object: results under way still refer to the old one and are dropped.
+    this.#partitions.set(partition, partitionAt(position, state.paused));
+    this.#wakeUp();
+  }
+
+  pause(partition: number): void {
+    const state = this.#partitions.get(partition);
+    if (state !== undefined) state.paused = true;
+  }
+
+  resume(partition: number): void {
+    const state = this.#partitions.get(partition);
+    if (state === undefined) return;
+    state.paused = false;
+    this.#wakeUp();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.assign([]);
+    this.#wakeUp();
+  }
+
+  async fetch(topicId: string, maxWaitMs: number): Promise<readonly FetchedPartition[]> {
+    const deadline = performance.now() + maxWaitMs;
+    for (;;) {
+      const ready = this.#take();
+      this.#ask(topicId, maxWaitMs); // what comes next is under way while the caller works on this
+      if (ready.length > 0 || this.#closed) return ready;
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) break;
+      await this.#sleep(Math.min(leftMs, this.#nextRetryMs()));
+    }
+    this.#complainWhenCutOff();
+    return [];
+  }
+
+  /** One request per leader, with what no other request under way asks for. */
+  #ask(topicId: string, maxWaitMs: number): void {
+    const now = performance.now();
+    const byLeader = new Map<number, { broker: Broker; partitions: FetchRequest["partitions"][number][] }>();
+    for (const [partition, state] of this.#partitions) {
+      if (state.position === undefined || !isIdle(state) || state.retryAtMs > now) continue;
+      const leader = this.#view.leader(partition);
+      if (leader === undefined) {
+        this.#failed(state, new ConnectionError(`Partition ${partition} has no leader`));
+        continue;
+      }
+      const { broker, epoch } = leader;
+      const group = byLeader.get(broker.nodeId) ?? { broker, partitions: [] };
+      group.partitions.push({ partition, position: state.position, leaderEpoch: epoch });
+      byLeader.set(broker.nodeId, group);
+    }
+    for (const { broker, partitions } of byLeader.values()) {
+      const slot = this.#freeSlot(broker.nodeId);
+      if (slot !== undefined) void this.#poll(broker, slot, topicId, maxWaitMs, partitions);
+    }
+  }
+
+  async #poll(
+    broker: Broker,
+    slot: number,
+    topicId: string,
+    maxWaitMs: number,
+    partitions: FetchRequest["partitions"],
+  ): Promise<void> {
+    const asked = new Map<number, Partition>();
+    for (const { partition } of partitions) {
+      const state = this.#partitions.get(partition);
+      if (state === undefined) continue;
+      state.asked = true;
+      asked.set(partition, state);
+    }
+    const slots = this.#busySlots.get(broker.nodeId) ?? new Set();
+    this.#busySlots.set(broker.nodeId, slots.add(slot));
+    const { maxBytes, maxBytesPerPartition } = this.#options;
+    const request = { topicId, maxWaitMs, maxBytes, maxBytesPerPartition, partitions };
+    try {
+      const answer = await this.#protocol.fetch(broker, slot, request, maxWaitMs + answerMs);
+      this.#cutOffSinceMs = undefined;
+      await this.#receive(broker, answer, request, asked);
+    } catch (error) {
+      this.#cutOffSinceMs ??= performance.now();
+      for (const state of asked.values()) this.#failed(state, error);
+    } finally {
+      slots.delete(slot);
+      for (const state of asked.values()) state.asked = false;
+      this.#wakeUp();
+    }
+  }
+
+  async #receive(
+    broker: Broker,
+    answer: FetchAnswer,
+    request: FetchRequest,
+    asked: ReadonlyMap<number, Partition>,
+  ): Promise<void> {
+    if (answer.errorCode !== 0) throw new BrokerError(answer.errorCode, "Fetching");
+    const positions = new Map(request.partitions.map(({ partition, position }) => [partition, position]));
+    for (const part of answer.partitions) {
+      const state = asked.get(part.partition);
+      const position = positions.get(part.partition);
+      if (state === undefined || position === undefined || this.#partitions.get(part.partition) !== state) continue;
+      if (part.errorCode === 0) this.#deliver(part, state, position);
+      else await this.#receiveError(broker, part, state, position);
+    }
+  }
+
+  #deliver(part: FetchAnswerPartition, state: Partition, position: bigint): void {
+    const { partition, logStart, lastStableOffset: endOffset } = part;
+    try {
+      const { records, nextPosition } = decodeRecords(part, position, this.#protocol);
+      state.failures = 0;
+      if (nextPosition === position) return;
+      state.answer = { partition, position, records, nextPosition, logStart, endOffset };
+    } catch (error) {
+      this.#hold(part, state, position, error);
+    }
+  }
+
+  async #receiveError(broker: Broker, part: FetchAnswerPartition, state: Partition, position: bigint): Promise<void> {
+    const { partition } = part;
+    const error = new BrokerError(part.errorCode, `Fetching partition ${partition} at offset ${position}`);
+    if (error.is("OFFSET_OUT_OF_RANGE")) return this.#reportOutOfRange(broker, partition, state, position);
+    if (error.is(...leadershipMoved)) return this.#failed(state, error);
+    if (error.is(...topicGone)) {
+      void this.#view.refresh().catch(() => undefined);
+      const { topic } = this.#options;
+      const gone = new TopicMissingError(`Topic ${topic} was deleted, or deleted and made again`, { cause: error });
+      return this.#hold(part, state, position, gone);
+    }
+    this.#hold(part, state, position, error);
+  }
+
+  async #reportOutOfRange(broker: Broker, partition: number, state: Partition, position: bigint): Promise<void> {
+    try {
+      const { topic } = this.#options;
+      const { logStart, endOffset } = await this.#protocol.offsetRange(broker, topic, partition, answerMs);
+      if (position >= logStart && position <= endOffset) return this.#failed(state, undefined);
+      const answer = { partition, position, records: [], nextPosition: position, logStart, endOffset };
+      state.answer = { ...answer, outOfRange: true };
+      state.retryAtMs = performance.now() + backoffMs(state.failures++, 100, 5_000);
+    } catch (error) {
+      this.#failed(state, error);
+    }
+  }
+
+  /** What stands at the position cannot be read: the partition stays, says why, and is tried again. */
+  #hold(part: FetchAnswerPartition, state: Partition, position: bigint, error: unknown): void {
+    const { partition, logStart, lastStableOffset: endOffset } = part;
+    const held = error instanceof Error ? error : new Error(String(error));
+    state.answer = { partition, position, records: [], nextPosition: position, logStart, endOffset, error: held };
+    state.retryAtMs = performance.now() + backoffMs(state.failures++, 500, 5_000);
+  }
+
+  #failed(state: Partition, error: unknown): void {
+    if (error instanceof Error) this.#lastFailure = error;
+    state.retryAtMs = performance.now() + backoffMs(state.failures++, 50, 2_000);
+    void this.#view.refresh().then(
+      () => undefined,
+      (cause: Error) => {
+        this.#lastFailure = cause;
+      },
+    );
+  }
+
+  /** Hands over what has come, and moves the positions on. */
+  #take(): readonly FetchedPartition[] {
+    const taken: FetchedPartition[] = [];
+    for (const state of this.#partitions.values()) {
+      if (state.answer === undefined || state.paused) continue;
+      taken.push(state.answer);
+      state.position = state.answer.nextPosition;
+      state.answer = undefined;
+    }
+    for (const { partition } of taken) this.#toTheEnd(partition);
+    return taken;
+  }
+
+  #toTheEnd(partition: number): void {
+    const state = this.#partitions.get(partition);
+    if (state === undefined) return;
+    this.#partitions.delete(partition);
+    this.#partitions.set(partition, state);
+  }
+
+  #freeSlot(nodeId: number): number | undefined {
+    const busy = this.#busySlots.get(nodeId);
+    for (let slot = 0; slot < slotsPerBroker; slot++) if (!busy?.has(slot)) return slot;
+    return undefined;
+  }
+
+  #nextRetryMs(): number {
+    const now = performance.now();
+    const waits = [...this.#partitions.values()]
+      .filter((state) => state.position !== undefined && isIdle(state))
+      .map((state) => Math.max(state.retryAtMs - now, 1));
+    return Math.min(...waits, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Every request has failed for the session timeout: the caller hears of it, and may go on calling. */
+  #complainWhenCutOff(): void {
+    if (this.#cutOffSinceMs === undefined) return;
+    const silentMs = performance.now() - this.#cutOffSinceMs;
+    if (silentMs < this.#options.sessionTimeoutMs) return;
+    const message = `No broker has answered a fetch of topic ${this.#options.topic} for ${Math.round(silentMs / 1000)} s`;
+    throw new ConnectionError(message, { cause: this.#lastFailure });
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const slept = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1));
+    });
+    await Promise.race([this.#wake.promise, slept]);
+    clearTimeout(timer);
+  }
+
+  #wakeUp(): void {
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+}

@@ -1,0 +1,371 @@
+import {
+  Connection,
+  compressionsAlgorithms,
+  crc32c,
+  createAPI,
+  findCoordinatorV3,
+  GenericError,
+  heartbeatV4,
+  joinGroupV7,
+  leaveGroupV4,
+  listOffsetsV6,
+  AuthenticationError as LibraryAuthenticationError,
+  type MessageRecord,
+  metadataV10,
+  murmur2,
+  offsetCommitV8,
+  produceV9,
+  ResponseError,
+  syncGroupV5,
+  Writer as WireBody,
+} from "@platformatic/kafka";
+import { bootstrapOrder, parseServers } from "./bootstrap.ts";
+import { Connections } from "./connections.ts";
+import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
+import type { KafkaClient, KafkaConnection } from "./port.ts";
+import {
+  AuthenticationError,
+  type Broker,
+  BrokerError,
+  ConnectionError,
+  type FetchAnswer,
+  type FetchRequest,
+  type KafkaProtocol,
+  type ProduceBatch,
+} from "./protocol.ts";
+import { Reader } from "./reader.ts";
+import { Writer } from "./writer.ts";
+
+/**
+ * The protocol by @platformatic/kafka: its connections, authentication, encoders and codecs. Its Consumer is not used:
+ * it hides the batch's time stamp type, commits and assigns by its own rules, and stops all partitions for one.
+ * The versions below are those of Kafka 3.1 and later.
+ */
+export const kafka: KafkaClient = {
+  createReader: (connection, options) => new Reader(new PlatformaticProtocol(connection), options),
+  createWriter: (connection) =>
+    new Writer(new PlatformaticProtocol(connection), (key) => murmur2(key, false) & 0x7fffffff),
+};
+
+const connectTimeoutMs = 5_000;
+/** The library's own; ours are shorter and given with each call. */
+const libraryTimeoutMs = 600_000;
+const consumerReplica = -1;
+const readCommitted = 1;
+const allReplicas = -1;
+const groupCoordinator = 0;
+const earliest = -2n;
+const latest = -1n;
+
+class PlatformaticProtocol implements KafkaProtocol {
+  readonly #connections: Connections<Connection>;
+  readonly #bootstrap: readonly Omit<Broker, "nodeId">[];
+  #brokers: readonly Broker[] = [];
+
+  constructor(settings: KafkaConnection) {
+    this.#bootstrap = parseServers(settings.bootstrapServers);
+    this.#connections = new Connections(
+      (host, port) => open(settings, host, port),
+      (connection) => connection.isConnected(),
+      (connection) => connection.socket.destroy(),
+    );
+  }
+
+  async metadata(topics: readonly string[], timeoutMs: number) {
+    return this.#anyBroker(async (connection) => {
+      const answer = await call(connection, timeoutMs, "Metadata", metadataV10.api, [...topics], false, false, false);
+      this.#brokers = answer.brokers;
+      return {
+        brokers: answer.brokers,
+        topics: answer.topics.map((topic) => ({
+          errorCode: topic.errorCode,
+          name: topic.name ?? "",
+          topicId: topic.topicId,
+          partitions: topic.partitions.map((partition) => ({
+            partition: partition.partitionIndex,
+            leaderId: partition.leaderId,
+            leaderEpoch: partition.leaderEpoch,
+            errorCode: partition.errorCode,
+          })),
+        })),
+      };
+    });
+  }
+
+  async findCoordinator(groupId: string, timeoutMs: number): Promise<Broker> {
+    return this.#anyBroker(async (connection) => {
+      const { coordinators } = await call(
+        connection,
+        timeoutMs,
+        "FindCoordinator",
+        findCoordinatorV3.api,
+        groupCoordinator,
+        [groupId],
+      );
+      const [found] = coordinators;
+      if (found === undefined) throw new ConnectionError(`No coordinator was named for group ${groupId}`);
+      refuse(found.errorCode, `Finding the coordinator of group ${groupId}`);
+      return { nodeId: found.nodeId, host: found.host, port: found.port };
+    });
+  }
+
+  async joinGroup(coordinator: Broker, request: Parameters<KafkaProtocol["joinGroup"]>[1], timeoutMs: number) {
+    const { groupId, memberId, sessionTimeoutMs, rebalanceTimeoutMs, protocolName, subscription } = request;
+    const protocols = [{ name: protocolName, metadata: subscription }];
+    const connection = await this.#connect(coordinator, "join");
+    const answer = await call(
+      connection,
+      timeoutMs,
+      "JoinGroup",
+      joinGroupV7.api,
+      groupId,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      memberId,
+      null,
+      "consumer",
+      protocols,
+      null,
+    );
+    const members = answer.members.map((member) => ({ memberId: member.memberId, subscription: member.metadata }));
+    return { ...answer, members };
+  }
+
+  async syncGroup(coordinator: Broker, request: Parameters<KafkaProtocol["syncGroup"]>[1], timeoutMs: number) {
+    const { groupId, generationId, memberId, protocolName, assignments } = request;
+    const connection = await this.#connect(coordinator, "join");
+    const answer = await call(
+      connection,
+      timeoutMs,
+      "SyncGroup",
+      syncGroupV5.api,
+      groupId,
+      generationId,
+      memberId,
+      null,
+      "consumer",
+      protocolName,
+      [...assignments],
+    );
+    refuse(answer.errorCode, `Synchronising with group ${groupId}`);
+    return answer.assignment;
+  }
+
+  async heartbeat(coordinator: Broker, member: Parameters<KafkaProtocol["heartbeat"]>[1], timeoutMs: number) {
+    const connection = await this.#connect(coordinator, "group");
+    const { groupId, generationId, memberId } = member;
+    const answer = await call(
+      connection,
+      timeoutMs,
+      "Heartbeat",
+      heartbeatV4.api,
+      groupId,
+      generationId,
+      memberId,
+      null,
+    );
+    refuse(answer.errorCode, `Heartbeat in group ${groupId}`);
+  }
+
+  async leaveGroup(coordinator: Broker, member: Parameters<KafkaProtocol["leaveGroup"]>[1], timeoutMs: number) {
+    const connection = await this.#connect(coordinator, "group");
+    const members = [{ memberId: member.memberId, groupInstanceId: null }];
+    const answer = await call(connection, timeoutMs, "LeaveGroup", leaveGroupV4.api, member.groupId, members);
+    refuse(answer.errorCode, `Leaving group ${member.groupId}`);
+  }
+
+  async commitOffsets(
+    coordinator: Broker,
+    member: Parameters<KafkaProtocol["commitOffsets"]>[1],
+    topic: string,
+    offsets: ReadonlyMap<number, bigint>,
+    timeoutMs: number,
+  ) {
+    const partitions = [...offsets].map(([partitionIndex, committedOffset]) => ({
+      partitionIndex,
+      committedOffset,
+      committedLeaderEpoch: -1,
+      committedMetadata: null,
+    }));
+    const connection = await this.#connect(coordinator, "group");
+    const { groupId, generationId, memberId } = member;
+    const answer = await call(
+      connection,
+      timeoutMs,
+      "OffsetCommit",
+      offsetCommitV8.api,
+      groupId,
+      generationId,
+      memberId,
+      null,
+      [{ name: topic, partitions }],
+    );
+    for (const { errorCode } of answer.topics.flatMap((named) => named.partitions)) {
+      refuse(errorCode, `Committing offsets of group ${groupId}`);
+    }
+  }
+
+  async fetch(broker: Broker, slot: number, request: Parameters<KafkaProtocol["fetch"]>[2], timeoutMs: number) {
+    const connection = await this.#connect(broker, `fetch-${slot}`);
+    return call(connection, timeoutMs, "Fetch", fetch, request);
+  }
+
+  async offsetRange(broker: Broker, topic: string, partition: number, timeoutMs: number) {
+    const [logStart, endOffset] = await Promise.all(
+      [earliest, latest].map((timestamp) => this.#offsetAt(broker, topic, partition, timestamp, timeoutMs)),
+    );
+    return { logStart: logStart ?? -1n, endOffset: endOffset ?? -1n };
+  }
+
+  async #offsetAt(broker: Broker, topic: string, partition: number, timestamp: bigint, timeoutMs: number) {
+    const partitions = [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp }];
+    const connection = await this.#connect(broker, "offsets");
+    const answer = await call(connection, timeoutMs, "ListOffsets", listOffsetsV6.api, consumerReplica, readCommitted, [
+      { name: topic, partitions },
+    ]);
+    const found = answer.topics[0]?.partitions[0];
+    if (found === undefined) throw new ConnectionError(`No offset was named for ${topic}-${partition}`);
+    refuse(found.errorCode, `Listing offsets of ${topic}-${partition}`);
+    return found.offset;
+  }
+
+  async produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number) {
+    const connection = await this.#connect(broker, "produce");
+    const answer = await call(
+      connection,
+      timeoutMs,
+      "Produce",
+      produceV9.api,
+      allReplicas,
+      timeoutMs,
+      batches.flatMap(messagesOf),
+      {},
+    );
+    if (typeof answer === "boolean") throw new ConnectionError("Produce was sent without an answer");
+    return answer.responses.flatMap(({ name, partitionResponses }) =>
+      partitionResponses.map(({ index, errorCode }) => ({ topic: name, partition: index, errorCode })),
+    );
+  }
+
+  decompress(codec: "gzip" | "snappy" | "lz4" | "zstd", data: Buffer): Buffer {
+    return compressionsAlgorithms[codec].decompressSync(data);
+  }
+
+  crc32c(data: Buffer): number {
+    return crc32c(data);
+  }
+
+  async close(): Promise<void> {
+    this.#connections.close();
+  }
+
+  async #connect(broker: Omit<Broker, "nodeId">, purpose: string): Promise<Connection> {
+    return this.#connections.get(broker.host, broker.port, purpose);
+  }
+
+  /** One after the other until one answers; an error code is an answer. */
+  async #anyBroker<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
+    let failure: unknown;
+    for (const broker of bootstrapOrder(this.#brokers, this.#bootstrap)) {
+      try {
+        return await ask(await this.#connect(broker, "metadata"));
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) throw error;
+        failure = error;
+      }
+    }
+    const servers = this.#bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
+    throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
+  }
+}
+
+async function open(settings: KafkaConnection, host: string, port: number): Promise<Connection> {
+  const { tls, sasl, clientId } = settings;
+  const connection = new Connection(clientId, {
+    connectTimeout: connectTimeoutMs,
+    requestTimeout: libraryTimeoutMs,
+    ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
+    ...(tls?.serverName && { tlsServerName: tls.serverName }),
+    ...(sasl && { sasl }),
+  });
+  // Its errors reach us through the requests; without a listener a second one would end the process.
+  connection.on("error", () => undefined);
+  try {
+    await connection.connect(host, port);
+    return connection;
+  } catch (error) {
+    connection.socket?.destroy();
+    throw fromLibrary(error, `Connecting to ${host}:${port}`);
+  }
+}
+
+const fetch = createAPI(
+  fetchApi.key,
+  fetchApi.version,
+  (request: FetchRequest) => WireBody.create().append(encodeFetch(request)),
+  (_correlationId, _apiKey, _apiVersion, reader): FetchAnswer => decodeFetch(reader.buffer.slice(reader.position)),
+) as Api<[FetchRequest], FetchAnswer>;
+
+interface Api<Args extends unknown[], Answer> {
+  readonly async: (connection: Connection, ...args: Args) => Promise<Answer>;
+}
+
+const call = <Args extends unknown[], Answer>(
+  connection: Connection,
+  timeoutMs: number,
+  name: string,
+  api: Api<Args, Answer>,
+  ...args: Args
+): Promise<Answer> => inTime(connection, timeoutMs, name, api.async(connection, ...args));
+
+/** An answer that carries error codes is an answer: the caller reads them. Without one in time the connection is dropped. */
+async function inTime<Answer>(
+  connection: Connection,
+  timeoutMs: number,
+  name: string,
+  answer: Promise<Answer>,
+): Promise<Answer> {
+  const where = `${name} to ${connection.host}:${connection.port}`;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    connection.socket.destroy();
+    reject(new ConnectionError(`${where}: no answer within ${Math.round(timeoutMs)} ms`));
+  }, timeoutMs);
+  try {
+    return await Promise.race([answer, late]);
+  } catch (error) {
+    if (error instanceof ConnectionError) throw error;
+    const { response } = error as { response?: Answer };
+    if (error instanceof ResponseError && response !== undefined) return response;
+    throw fromLibrary(error, where);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fromLibrary(error: unknown, doing: string): Error {
+  const found = error instanceof GenericError || error instanceof AggregateError ? error : undefined;
+  const refused = deepest(error).some((cause) => cause instanceof LibraryAuthenticationError);
+  if (refused) return new AuthenticationError(`${doing}: the broker refused the credentials`, { cause: error });
+  const why = found?.message ?? (error instanceof Error ? error.message : String(error));
+  return new ConnectionError(`${doing}: ${why}`, { cause: error });
+}
+
+function deepest(error: unknown): unknown[] {
+  return error instanceof Error ? [error, ...deepest(error.cause)] : [];
+}
+
+function refuse(errorCode: number, doing: string): void {
+  if (errorCode !== 0) throw new BrokerError(errorCode, doing);
+}
+
+/** The library takes headers as a map by identity: a view of its own for each keeps order and repeats. */
+function messagesOf({ topic, partition, records }: ProduceBatch): MessageRecord[] {
+  return records.map(({ key, value, headers }) => ({
+    topic,
+    partition,
+    ...(key && { key }),
+    value: value as Buffer, // null is written as null
+    headers: new Map(headers.map(([name, content]) => [name.subarray(), content as Buffer])),
+  }));
+}

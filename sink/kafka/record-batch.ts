@@ -1,0 +1,262 @@
+import type { LogRecord } from "./port.ts";
+import type { Codec, FetchAnswerPartition } from "./protocol.ts";
+
+/** What stands in the log cannot be read: an unknown format, a bad checksum, lengths that do not fit. */
+export class BadBatchError extends Error {
+  override readonly name = "BadBatchError";
+}
+
+export interface DecodedRecords {
+  readonly records: readonly LogRecord[];
+  readonly nextPosition: bigint;
+}
+
+export interface BatchReader {
+  decompress(codec: Codec, data: Buffer): Buffer;
+  /** CRC-32C of the bytes. */
+  crc32c(data: Buffer): number;
+}
+
+/** Offsets of a record batch's fields: https://kafka.apache.org/documentation/#recordbatch */
+const at = { length: 8, magic: 16, crc: 17, attributes: 21, lastOffsetDelta: 23, baseTimestamp: 27 } as const;
+const then = { maxTimestamp: 35, producerId: 43, recordCount: 57, records: 61 } as const;
+const lengthCovers = 12;
+const attributeBits = { codec: 0b111, appendTime: 1 << 3, transactional: 1 << 4, control: 1 << 5 } as const;
+const codecs: readonly (Codec | "none" | undefined)[] = ["none", "gzip", "snappy", "lz4", "zstd"];
+const abortMarker = 0;
+
+/**
+ * The records of one partition's answer, from `position` on. Control batches and those of aborted transactions are left
+ * out, and `nextPosition` goes past them; a batch that is cut off at the end is fetched again.
+ */
+export function decodeRecords(
+  answer: Pick<FetchAnswerPartition, "records" | "aborted">,
+  position: bigint,
+  reader: BatchReader,
+): DecodedRecords {
+  const { records: buffer } = answer;
+  const transactions = new AbortedTransactions(answer.aborted);
+  const records: LogRecord[] = [];
+  let nextPosition = position;
+
+  for (let start = 0; start + lengthCovers <= buffer.length; ) {
+    const end = start + lengthCovers + buffer.readInt32BE(start + at.length);
+    if (end > buffer.length) break;
+    const batch = buffer.subarray(start, end);
+    start = end;
+
+    const lastOffset = lastOffsetOf(batch);
+    if (lastOffset < position) continue;
+    checkBatch(batch, reader);
+    if (!transactions.leavesOut(batch, lastOffset)) readBatch(batch, position, reader, records);
+    nextPosition = lastOffset + 1n;
+  }
+  return { records, nextPosition };
+}
+
+const lastOffsetOf = (batch: Buffer) =>
+  batch.length < then.records
+    ? bad(batch, `a batch of ${batch.length} bytes`)
+    : batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(at.lastOffsetDelta));
+
+function checkBatch(batch: Buffer, reader: BatchReader): void {
+  const magic = batch.readInt8(at.magic);
+  if (magic !== 2) bad(batch, `message format ${magic}; this program reads format 2 (Kafka 0.11 and later)`);
+  if (reader.crc32c(batch.subarray(at.attributes)) !== batch.readUInt32BE(at.crc)) bad(batch, "a wrong checksum");
+}
+
+/** As the Java consumer does it: CompletedFetch.nextFetchedRecord. */
+class AbortedTransactions {
+  readonly #pending: { readonly producerId: bigint; readonly firstOffset: bigint }[];
+  readonly #aborting = new Set<bigint>();
+
+  constructor(aborted: FetchAnswerPartition["aborted"]) {
+    this.#pending = aborted.toSorted((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
+  }
+
+  leavesOut(batch: Buffer, lastOffset: bigint): boolean {
+    const attributes = batch.readInt16BE(at.attributes);
+    if ((attributes & (attributeBits.transactional | attributeBits.control)) === 0) return false;
+
+    while (this.#pending[0] !== undefined && this.#pending[0].firstOffset <= lastOffset) {
+      this.#aborting.add(this.#pending[0].producerId);
+      this.#pending.shift();
+    }
+    const producerId = batch.readBigInt64BE(then.producerId);
+    if ((attributes & attributeBits.control) === 0) return this.#aborting.has(producerId);
+    if (controlType(batch) === abortMarker) this.#aborting.delete(producerId);
+    return true;
+  }
+}
+
+/** A control record's key is its version and its type, two bytes each. */
+function controlType(batch: Buffer): number | undefined {
+  if (batch.readInt32BE(then.recordCount) === 0) return undefined;
+  const cursor = new Cursor(batch, then.records);
+  cursor.varint();
+  cursor.position += 1;
+  cursor.skipVarlong();
+  cursor.varint();
+  return cursor.varint() >= 4 ? batch.readInt16BE(cursor.position + 2) : undefined;
+}
+
+function readBatch(batch: Buffer, position: bigint, reader: BatchReader, into: LogRecord[]): void {
+  const attributes = batch.readInt16BE(at.attributes);
+  const appendTime = (attributes & attributeBits.appendTime) !== 0;
+  const baseOffset = batch.readBigInt64BE(0);
+  const baseTimestamp = batch.readBigInt64BE(at.baseTimestamp);
+  const maxTimestamp = batch.readBigInt64BE(then.maxTimestamp);
+
+  const cursor = contentOf(batch, attributes & attributeBits.codec, reader);
+  for (let left = batch.readInt32BE(then.recordCount); left > 0; left--) {
+    const record = cursor.record(batch);
+    const offset = baseOffset + BigInt(record.offsetDelta);
+    if (offset < position) continue;
+    const timestamp = appendTime ? maxTimestamp : baseTimestamp + BigInt(record.timestampDelta);
+    into.push(new BatchRecord(offset, timestamp, appendTime, cursor.buffer, record));
+  }
+}
+
+function contentOf(batch: Buffer, codecBits: number, reader: BatchReader): Cursor {
+  const codec = codecs[codecBits];
+  if (codec === undefined) bad(batch, `compression codec ${codecBits}, which this program does not know`);
+  if (codec === "none") return new Cursor(batch, then.records);
+  return new Cursor(reader.decompress(codec, batch.subarray(then.records)), 0);
+}
+
+function bad(batch: Buffer, found: string): never {
+  const where = batch.length >= 8 ? `at offset ${batch.readBigInt64BE(0)}` : "in the answer";
+  throw new BadBatchError(`The record batch ${where} cannot be read: ${found}`);
+}
+
+/** Where the parts of one record lie; a length of -1 is null. */
+interface Layout {
+  readonly timestampDelta: number | bigint;
+  readonly offsetDelta: number;
+  readonly keyAt: number;
+  readonly keyLength: number;
+  readonly valueAt: number;
+  readonly valueLength: number;
+  readonly headersAt: number;
+}
+
+/** Views are made when asked for: most of a record's headers are looked at once or not at all. */
+class BatchRecord implements LogRecord {
+  readonly offset: bigint;
+  readonly timestamp: bigint;
+  readonly appendTime: boolean;
+  readonly #buffer: Buffer;
+  readonly #layout: Layout;
+  #headers: LogRecord["headers"] | undefined;
+
+  constructor(offset: bigint, timestamp: bigint, appendTime: boolean, buffer: Buffer, layout: Layout) {
+    this.offset = offset;
+    this.timestamp = timestamp;
+    this.appendTime = appendTime;
+    this.#buffer = buffer;
+    this.#layout = layout;
+  }
+
+  get key(): Buffer | null {
+    return view(this.#buffer, this.#layout.keyAt, this.#layout.keyLength);
+  }
+
+  get value(): Buffer | null {
+    return view(this.#buffer, this.#layout.valueAt, this.#layout.valueLength);
+  }
+
+  get headers(): LogRecord["headers"] {
+    this.#headers ??= new Cursor(this.#buffer, this.#layout.headersAt).headers();
+    return this.#headers;
+  }
+}
+
+const view = (buffer: Buffer, start: number, length: number) =>
+  length < 0 ? null : buffer.subarray(start, start + length);
+
+class Cursor {
+  readonly buffer: Buffer;
+  position: number;
+
+  constructor(buffer: Buffer, position: number) {
+    this.buffer = buffer;
+    this.position = position;
+  }
+
+  /** Checks every length, so that what is read later from the layout cannot run out of the record. */
+  record(batch: Buffer): Layout {
+    const length = this.varint();
+    const end = this.position + length;
+    if (length < 0 || end > this.buffer.length) bad(batch, "a record runs past the end of the batch");
+    this.position += 1; // attributes: none are defined
+    const timestampDelta = this.varlong();
+    const offsetDelta = this.varint();
+    const keyLength = this.varint();
+    const keyAt = this.#skip(keyLength);
+    const valueLength = this.varint();
+    const valueAt = this.#skip(valueLength);
+    const headersAt = this.position;
+    for (let headers = this.varint(); headers > 0 && this.position < end; headers--) {
+      this.#skip(this.varint());
+      this.#skip(this.varint());
+    }
+    if (this.position !== end) bad(batch, "a record's parts do not add up to its length");
+    return { timestampDelta, offsetDelta, keyAt, keyLength, valueAt, valueLength, headersAt };
+  }
+
+  headers(): [Buffer, Buffer | null][] {
+    return Array.from({ length: this.varint() }, () => [this.#bytes() ?? Buffer.alloc(0), this.#bytes()]);
+  }
+
+  /** Zigzag, 32 bits. */
+  varint(): number {
+    const value = this.#unsigned();
+    return (value >>> 1) ^ -(value & 1);
+  }
+
+  /** Zigzag, 64 bits: a number where it fits. */
+  varlong(): number | bigint {
+    const { buffer, position } = this;
+    if ((buffer[position] ?? 0) < 0x80 || (buffer[position + 1] ?? 0) < 0x80 || (buffer[position + 2] ?? 0) < 0x80) {
+      return this.varint();
+    }
+    return this.#longVarlong();
+  }
+
+  skipVarlong(): void {
+    while ((this.buffer[this.position++] ?? 0) >= 0x80);
+  }
+
+  #longVarlong(): bigint {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.buffer[this.position++] ?? 0;
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    value = BigInt.asUintN(64, value);
+    return (value >> 1n) ^ -(value & 1n);
+  }
+
+  #unsigned(): number {
+    const { buffer } = this;
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = buffer[this.position++] ?? 0;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  }
+
+  #bytes(): Buffer | null {
+    const length = this.varint();
+    return view(this.buffer, this.#skip(length), length);
+  }
+
+  #skip(length: number): number {
+    const start = this.position;
+    if (length > 0) this.position += length;
+    return start;
+  }
+}
