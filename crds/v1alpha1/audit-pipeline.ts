@@ -371,11 +371,13 @@ export const AUDIT_PIPELINE = {
 
 /** The object as the API server checks it. */
 export const auditPipeline = withRules(
-  z.strictObject({
-    ...objectMeta("AuditPipeline"),
-    spec: auditPipelineSpec.describe("What should be: a topic, its stores, and the sinks between them. Required."),
-    status: auditPipelineStatus.optional().describe("What the operator found; nobody else writes it."),
-  }),
+  z
+    .strictObject({
+      ...objectMeta("AuditPipeline"),
+      spec: auditPipelineSpec.describe("What should be: a topic, its stores, and the sinks between them. Required."),
+      status: auditPipelineStatus.optional().describe("What the operator found; nobody else writes it."),
+    })
+    .describe("AuditPipeline brings the events of one topic into one or more stores, each exactly once."),
   {
     kind: "Value",
     cel: "size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",

@@ -36,8 +36,17 @@ const ownedKey = ([key, fix]: [string, string]): Rule<Record<string, string | nu
   holds: (self) => !Object.hasOwn(self, key),
 });
 
+// Characters as the API server counts them, not UTF-16 units.
+const configValue = z
+  .string()
+  .refine((value) => [...value].length <= 1024, "a string of at most 1024 characters")
+  .meta({ maxLength: 1024 });
+
 const config = withRules(
-  z.record(z.string(), z.string().max(1024).nullable()).meta({ maxProperties: 64 }),
+  z
+    .record(z.string(), configValue.nullable())
+    .refine((map) => Object.keys(map).length <= 64, "a map of at most 64 keys")
+    .meta({ maxProperties: 64 }),
   ...Object.entries(OWNED_CONFIG_KEYS).map(ownedKey),
   {
     kind: "Value",
@@ -228,13 +237,17 @@ export const AUDIT_TOPIC = {
 
 /** The object as the API server checks it. */
 export const auditTopic = withRules(
-  z.strictObject({
-    ...objectMeta("AuditTopic"),
-    spec: auditTopicSpec
-      .prefault({})
-      .describe("What should be: a Kafka topic and its dead-letter topic. Default all defaults."),
-    status: auditTopicStatus.optional().describe("What the operator found; nobody else writes it."),
-  }),
+  z
+    .strictObject({
+      ...objectMeta("AuditTopic"),
+      spec: auditTopicSpec
+        .prefault({})
+        .describe("What should be: a Kafka topic and its dead-letter topic. Default all defaults."),
+      status: auditTopicStatus.optional().describe("What the operator found; nobody else writes it."),
+    })
+    .describe(
+      "AuditTopic is a Kafka topic for audit events, and the topic beside it for events that no store can take.",
+    ),
   {
     kind: "Value",
     cel: "size(self.metadata.name) <= 180",

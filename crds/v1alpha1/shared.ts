@@ -30,13 +30,19 @@ export interface ResourceMetadata {
 
 /** Annotations are the verbs of the API. */
 export const ANNOTATIONS = {
-  /** `"true"`: the resource is watched and reported, and nothing is written. */
   paused: `${GROUP}/paused`,
-  /** Any new value starts a reconcile now. */
   reconcileAt: `${GROUP}/reconcile-at`,
-  /** The resource's own name: a teardown may destroy audit data where the deletionPolicy says Delete. */
   confirmDelete: `${GROUP}/confirm-delete`,
+  adminAddress: `${GROUP}/admin-address`,
 } as const;
+
+export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOTATIONS], string> = {
+  [ANNOTATIONS.paused]: '`"true"` on a resource: it is watched and reported, and nothing is written for it.',
+  [ANNOTATIONS.reconcileAt]: "Any new value on a resource starts a reconcile now.",
+  [ANNOTATIONS.confirmDelete]:
+    "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
+  [ANNOTATIONS.adminAddress]: "On a pod of standalone: where its health and metrics are served. Written by the runner.",
+};
 
 // Largest unit first, each at most once; the digits are bounded so that the sum fits Go's int64 nanoseconds.
 const DURATION = "([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?";
