@@ -1,0 +1,170 @@
+import { type ChainOf, type Disposition, disposition, extendChain, goneLink } from "./chain.ts";
+import type { AuditEvent, Rejection } from "./event.ts";
+import type { LogRecord } from "./kafka/port.ts";
+
+/** One offset, or one range of offsets, on its way into the ledger. */
+export type Item = EventItem | DeadLetterItem | GoneItem;
+
+export interface EventItem {
+  readonly kind: "Event";
+  readonly offset: bigint;
+  readonly recordedAtMs: bigint;
+  readonly event: AuditEvent;
+  /** Kept for the dead-letter topic, should the store refuse the event. */
+  readonly record: LogRecord;
+}
+
+export interface DeadLetterItem {
+  readonly kind: "DeadLetter";
+  readonly offset: bigint;
+  readonly recordedAtMs: bigint;
+  readonly rejection: Rejection;
+  readonly tenant: string;
+  readonly sha256: Buffer;
+  readonly record: LogRecord;
+}
+
+/** Offsets the log does not have: compaction, transactions, retention. */
+export interface GoneItem {
+  readonly kind: "Gone";
+  readonly offset: bigint;
+  readonly lastOffset: bigint;
+}
+
+/** Where a partition of the ledger stands: what `progress` holds. */
+export interface Position {
+  readonly epoch: bigint;
+  readonly nextOffset: bigint;
+  readonly chain: Buffer;
+}
+
+/** Offsets of one partition that follow each other without a gap, starting at `position.nextOffset`. */
+export interface PartitionItems {
+  readonly partition: number;
+  readonly position: Position;
+  readonly items: readonly Item[];
+}
+
+export interface StoredRow {
+  readonly partition: number;
+  readonly item: EventItem;
+  readonly chain: Buffer;
+}
+
+export interface SkippedRow {
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly lastOffset: bigint;
+  /** Null for Gone. */
+  readonly recordedAtMs: bigint | null;
+  readonly disposition: Disposition;
+  readonly tenant: string;
+  readonly sha256: Buffer;
+  readonly chain: Buffer;
+}
+
+export interface ConflictRow {
+  readonly partition: number;
+  readonly item: EventItem;
+}
+
+/** progress moves from `expected` to (nextOffset, chain), or nothing is written. */
+export interface Advance {
+  readonly partition: number;
+  readonly expected: Position;
+  readonly nextOffset: bigint;
+  readonly chain: Buffer;
+}
+
+/** Everything one transaction writes. */
+export interface WritePlan {
+  readonly topicId: Buffer;
+  readonly stored: readonly StoredRow[];
+  readonly skipped: readonly SkippedRow[];
+  readonly conflicts: readonly ConflictRow[];
+  /** In partition order. */
+  readonly advances: readonly Advance[];
+}
+
+/** sha256 of events already in the ledger, by `keyText`. */
+export type KnownEvents = ReadonlyMap<string, Buffer>;
+
+export const keyText = (key: Buffer): string => key.toString("latin1", 0, 16);
+
+export const lastOffsetOf = (item: Item): bigint => (item.kind === "Gone" ? item.lastOffset : item.offset);
+
+/**
+ * Says what becomes of every offset, given what the ledger is known to hold already: an event that is not in `known`
+ * and comes first in the batch is taken for new. Where that is wrong the transaction fails as a whole, and the batch is
+ * planned again with what was looked up.
+ */
+export function planBatch(topicId: Buffer, parts: readonly PartitionItems[], known: KnownEvents): WritePlan {
+  const plan = { topicId, stored: [], skipped: [], conflicts: [], advances: [] } as Draft;
+  const seen = new Map<string, Buffer>(known);
+
+  for (const part of [...parts].sort((a, b) => a.partition - b.partition)) planPartition(plan, part, seen);
+  return plan;
+}
+
+interface Draft {
+  readonly topicId: Buffer;
+  readonly stored: StoredRow[];
+  readonly skipped: SkippedRow[];
+  readonly conflicts: ConflictRow[];
+  readonly advances: Advance[];
+}
+
+function planPartition(plan: Draft, { partition, position, items }: PartitionItems, seen: Map<string, Buffer>): void {
+  const of: ChainOf = { topicId: plan.topicId, partition };
+  let { nextOffset, chain } = position;
+
+  for (const item of items) {
+    if (item.offset !== nextOffset) {
+      throw new Error(`Offset ${item.offset} of partition ${partition} does not follow ${nextOffset - 1n}`);
+    }
+    chain = planItem(plan, of, item, chain, seen);
+    nextOffset = lastOffsetOf(item) + 1n;
+  }
+  if (items.length > 0) plan.advances.push({ partition, expected: position, nextOffset, chain });
+}
+
+function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: Map<string, Buffer>): Buffer {
+  const { partition } = of;
+  if (item.kind === "Gone") {
+    const link = goneLink(item.offset);
+    const chain = extendChain(previous, of, link);
+    plan.skipped.push({ ...link, partition, lastOffset: item.lastOffset, recordedAtMs: null, chain });
+    return chain;
+  }
+
+  const { offset, recordedAtMs } = item;
+  const { tenant, sha256 } = item.kind === "Event" ? item.event : item;
+  const decided = item.kind === "Event" ? dispositionOf(item.event, seen) : disposition.DeadLettered;
+  const chain = extendChain(previous, of, { disposition: decided, offset, recordedAtMs, tenant, sha256 });
+
+  if (item.kind === "Event" && decided === disposition.Stored) plan.stored.push({ partition, item, chain });
+  else {
+    plan.skipped.push({
+      partition,
+      offset,
+      lastOffset: offset,
+      recordedAtMs,
+      disposition: decided,
+      tenant,
+      sha256,
+      chain,
+    });
+  }
+  if (item.kind === "Event" && decided === disposition.Conflict) plan.conflicts.push({ partition, item });
+  return chain;
+}
+
+function dispositionOf(event: AuditEvent, seen: Map<string, Buffer>): Disposition {
+  const key = keyText(event.key);
+  const first = seen.get(key);
+  if (first === undefined) {
+    seen.set(key, event.sha256);
+    return disposition.Stored;
+  }
+  return first.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;
+}

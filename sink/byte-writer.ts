@@ -1,0 +1,83 @@
+/**
+ * One growing buffer that numbers, text and bytes are written into, big endian, as Kafka and PostgreSQL want them.
+ *
+ * `take` gives the bytes away without a copy; `reset` starts over in the same memory, so the caller must know that
+ * nobody reads the old bytes any more.
+ */
+export class ByteWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(initialBytes = 65_536) {
+    this.#buffer = Buffer.allocUnsafe(initialBytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  reset(): void {
+    this.#length = 0;
+  }
+
+  /** A view of what was written: valid until the next write or `reset`. */
+  take(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  uint8(value: number): this {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+    return this;
+  }
+
+  int16(value: number): this {
+    this.#reserve(2);
+    this.#length = this.#buffer.writeInt16BE(value, this.#length);
+    return this;
+  }
+
+  int32(value: number): this {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeInt32BE(value, this.#length);
+    return this;
+  }
+
+  int64(value: bigint): this {
+    this.#reserve(8);
+    this.#length = this.#buffer.writeBigInt64BE(value, this.#length);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#reserve(value.length);
+    this.#buffer.set(value, this.#length);
+    this.#length += value.length;
+    return this;
+  }
+
+  /** int32 length, then the bytes; null is length −1. */
+  sizedBytes(value: Uint8Array | null): this {
+    if (value === null) return this.int32(-1);
+    return this.int32(value.length).bytes(value);
+  }
+
+  /** int32 length, then UTF-8; null is length −1. */
+  sizedText(value: string | null): this {
+    if (value === null) return this.int32(-1);
+    // At most three bytes for each UTF-16 unit, so one reservation is enough and nothing is measured first.
+    this.#reserve(4 + value.length * 3);
+    const written = this.#buffer.write(value, this.#length + 4, "utf8");
+    this.#buffer.writeInt32BE(written, this.#length);
+    this.#length += 4 + written;
+    return this;
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more;
+    if (needed <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}

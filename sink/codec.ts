@@ -1,0 +1,216 @@
+import { isAscii, isUtf8 } from "node:buffer";
+import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
+import { auditColumns, object } from "./audit-columns.ts";
+import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
+import { topLevelMember } from "./json-scan.ts";
+import { jsonbAccepts } from "./jsonb-limits.ts";
+import type { LogRecord } from "./kafka/port.ts";
+import { attribute, fitsIndex, isAttributeText, requiredAttribute } from "./text.ts";
+import { parseTimestamp } from "./timestamp.ts";
+
+export interface CodecOptions {
+  readonly profile: "AuditEvent" | "CloudEvent";
+  /** The tenant of every event, or undefined where the record header `audit-tenant` names it. */
+  readonly tenant: string | undefined;
+  readonly maxSize: number;
+}
+
+const EMPTY = Buffer.alloc(0);
+const STRUCTURED = "application/cloudevents";
+
+/** CloudEvents 1.0 in the Kafka protocol binding → an event, or why it cannot be one. Never throws. */
+export function decode(record: LogRecord, options: CodecOptions): Decoded {
+  const headers = readHeaders(record);
+  const raw = record.value ?? EMPTY;
+  const digest = headers.binary ? binaryModeSha256(record.headers, raw) : sha256(raw);
+  let tenant = "";
+
+  try {
+    tenant = tenantOf(headers, options);
+    if (raw.length > options.maxSize) {
+      throw new RejectedError(
+        "TooLarge",
+        "TooLarge",
+        `${raw.length} bytes, more than events.maxSize ${options.maxSize}`,
+      );
+    }
+    const content = headers.binary ? binaryContent(headers, raw) : structuredContent(raw, record.value === null);
+    return { kind: "Event", event: toEvent(record, content, headers, tenant, digest, options) };
+  } catch (error) {
+    if (!(error instanceof RejectedError)) throw error;
+    return { kind: "Rejected", rejection: error.rejection, tenant, sha256: digest };
+  }
+}
+
+/** The record's headers by what they mean to us. A `ce_` header makes it binary mode, unless content-type says otherwise. */
+interface KnownHeaders {
+  readonly binary: boolean;
+  readonly contentType: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly tenant: readonly (Buffer | null)[];
+  readonly attributes: readonly (readonly [name: string, value: Buffer | null])[];
+}
+
+function readHeaders({ headers }: LogRecord): KnownHeaders {
+  let contentType: string | undefined;
+  let traceparent: string | undefined;
+  let structured = false;
+  const tenant: (Buffer | null)[] = [];
+  const attributes: [string, Buffer | null][] = [];
+
+  for (const [key, value] of headers) {
+    const name = key.toString("latin1");
+    if (name.startsWith("ce_")) attributes.push([name.slice(3), value]);
+    else if (name === "content-type") {
+      const text = value?.toString("latin1").trim();
+      contentType ??= text;
+      structured ||= text?.toLowerCase().startsWith(STRUCTURED) ?? false;
+    } else if (name === "traceparent") traceparent ??= value?.toString("latin1");
+    else if (name === "audit-tenant") tenant.push(value);
+  }
+  return { binary: !structured && attributes.length > 0, contentType, traceparent, tenant, attributes };
+}
+
+function tenantOf({ tenant }: KnownHeaders, options: CodecOptions): string {
+  if (options.tenant !== undefined) return options.tenant;
+  const [value] = tenant;
+  if (value === undefined || value === null || value.length === 0) {
+    throw new RejectedError("Invalid", "MissingTenant", "header audit-tenant is required");
+  }
+  const text = utf8("header audit-tenant", value);
+  if (tenant.length > 1 || value.length > 255 || !isAttributeText(text)) {
+    throw new RejectedError("Invalid", "InvalidValue", "header audit-tenant must be one text of at most 255 bytes");
+  }
+  return text;
+}
+
+/** Attributes by name, and data both parsed and as the bytes it was sent in. */
+interface Content {
+  readonly attributes: Record<string, unknown>;
+  readonly data: unknown;
+  readonly dataJson: Buffer | null;
+}
+
+function structuredContent(raw: Buffer, isNull: boolean): Content {
+  if (isNull) throw new RejectedError("Malformed", "InvalidJson", "the record has no value");
+  const attributes = object(parseJson("the value", raw));
+  if (attributes === undefined) throw new RejectedError("Malformed", "InvalidJson", "the value is not a JSON object");
+
+  const { data, data_base64: base64 } = attributes;
+  if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64);
+  const dataJson = data === undefined ? undefined : topLevelMember(raw, "data");
+  return { attributes, data, dataJson: dataJson ?? null };
+}
+
+function base64Content(attributes: Record<string, unknown>, base64: unknown): Content {
+  if (attributes.data !== undefined) {
+    throw new RejectedError("Invalid", "InvalidValue", "data and data_base64 exclude each other");
+  }
+  if (typeof base64 !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
+    throw new RejectedError("Invalid", "InvalidValue", "data_base64 must be base64");
+  }
+  const { datacontenttype } = attributes;
+  if (typeof datacontenttype === "string" && !isJsonType(datacontenttype)) {
+    return { attributes, data: undefined, dataJson: null };
+  }
+  const bytes = Buffer.from(base64, "base64");
+  return { attributes, data: parseJson("data_base64", bytes), dataJson: bytes };
+}
+
+function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): Content {
+  const named: Record<string, unknown> = { __proto__: null };
+  for (const [name, value] of attributes) {
+    if (name in named) throw new RejectedError("Invalid", "InvalidValue", `header ce_${printable(name)} is repeated`);
+    named[name] = value === null ? undefined : utf8(`header ce_${printable(name)}`, value);
+  }
+  named.datacontenttype = contentType;
+  if (raw.length === 0 || (contentType !== undefined && !isJsonType(contentType))) {
+    return { attributes: named, data: undefined, dataJson: null };
+  }
+  return { attributes: named, data: parseJson("the value", raw), dataJson: raw };
+}
+
+const jsonType = /^[^/]+\/(?:[^;]+\+)?json\s*(?:;|$)/i;
+const isJsonType = (contentType: string) => jsonType.test(contentType.trim());
+
+function toEvent(
+  record: LogRecord,
+  { attributes, data, dataJson }: Content,
+  headers: KnownHeaders,
+  tenant: string,
+  digest: Buffer,
+  { profile }: CodecOptions,
+): AuditEvent {
+  checkSpecVersion(attributes.specversion);
+  const id = requiredAttribute("id", attributes.id);
+  const source = requiredAttribute("source", attributes.source);
+  const type = requiredAttribute("type", attributes.type);
+  const subject = attribute("subject", attributes.subject) ?? null;
+  const eventTime = timeOf(attributes.time, profile);
+  fitsIndex("source and id", source, id);
+  fitsIndex("type", type);
+
+  return {
+    tenant,
+    source,
+    id,
+    type,
+    subject,
+    eventTime,
+    ...auditColumns(data, profile),
+    traceId: traceIdOf(attributes.traceparent ?? headers.traceparent),
+    details: detailsOf(dataJson),
+    raw: record.value ?? EMPTY,
+    headers: encodeHeaders(record.headers),
+    sha256: digest,
+    key: eventKey(tenant, source, id),
+  };
+}
+
+function checkSpecVersion(value: unknown): void {
+  if (value === undefined || value === null)
+    throw new RejectedError("Invalid", "MissingAttribute", "specversion is required");
+  if (value !== "1.0") throw new RejectedError("Malformed", "UnsupportedSpecVersion", "specversion must be 1.0");
+}
+
+function timeOf(value: unknown, profile: CodecOptions["profile"]): bigint | null {
+  if (value === undefined || value === null) {
+    if (profile === "CloudEvent") return null;
+    throw new RejectedError("Invalid", "MissingAttribute", "time is required");
+  }
+  const micros = typeof value === "string" ? parseTimestamp(value) : undefined;
+  if (micros === undefined) throw new RejectedError("Invalid", "InvalidTime", "time must be RFC 3339 with a zone");
+  return micros;
+}
+
+/** W3C trace context: a traceparent that does not parse is ignored, as its receivers must. */
+const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
+const NO_TRACE = "0".repeat(32);
+
+function traceIdOf(value: unknown): string | null {
+  const id = typeof value === "string" ? traceparent.exec(value)?.[1] : undefined;
+  return id === undefined || id === NO_TRACE ? null : id;
+}
+
+function detailsOf(json: Buffer | null): Buffer | null {
+  if (json === null) return null;
+  return jsonbAccepts(isAscii(json) ? json.toString("latin1") : json.toString("utf8")) ? json : null;
+}
+
+function parseJson(what: string, bytes: Buffer): unknown {
+  const text = utf8(what, bytes);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RejectedError("Malformed", "InvalidJson", `${what} is not valid JSON`);
+  }
+}
+
+/** Strict: bytes that are not UTF-8 are refused, never replaced. */
+function utf8(what: string, bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString("latin1");
+  if (!isUtf8(bytes)) throw new RejectedError("Malformed", "InvalidUtf8", `${what} is not valid UTF-8`);
+  return bytes.toString("utf8");
+}
+
+const printable = (name: string) => name.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");

@@ -1,0 +1,50 @@
+import { hash } from "node:crypto";
+import { ByteWriter } from "./byte-writer.ts";
+
+/** What identifies an event and its bytes. Formats: docs/chain.md. */
+
+export type Headers = readonly (readonly [key: Buffer, value: Buffer | null])[];
+
+export const sha256 = (bytes: Uint8Array): Buffer => hash("sha256", bytes, "buffer");
+
+const scratch = new ByteWriter();
+
+/** Key of the id ledger: the first 16 bytes of SHA-256 over (tenant, source, id), each with a uint16 length before it. */
+export function eventKey(tenant: string, source: string, id: string): Buffer {
+  scratch.reset();
+  for (const part of [tenant, source, id]) writeShortText(part);
+  return sha256(scratch.take()).subarray(0, 16);
+}
+
+function writeShortText(text: string): void {
+  const bytes = Buffer.from(text, "utf8");
+  // The codec holds source and id to an index row's size, and tenant to 255: a length never wraps.
+  if (bytes.length > 0xffff) throw new RangeError(`Part of an event's identity has ${bytes.length} bytes`);
+  scratch.uint8(bytes.length >>> 8).uint8(bytes.length & 0xff);
+  scratch.bytes(bytes);
+}
+
+/** All headers in order, each as int32 key length, key, int32 value length, value; null is −1. */
+export function encodeHeaders(headers: Headers): Buffer {
+  if (headers.length === 0) return Buffer.alloc(0);
+  scratch.reset();
+  for (const [key, value] of headers) scratch.sizedBytes(key).sizedBytes(value);
+  return Buffer.from(scratch.take());
+}
+
+/**
+ * Identity of an event's bytes in binary content mode: `content-type` and every `ce_*` header, sorted by key (repeats in
+ * their order), then the value. Other headers are the transport's: a retry with another `traceparent` is the same event.
+ */
+export function binaryModeSha256(headers: Headers, value: Buffer): Buffer {
+  scratch.reset();
+  const identifying = headers.filter(([key]) => isEventHeader(key));
+  for (const [key, content] of identifying.sort(([a], [b]) => a.compare(b)))
+    scratch.sizedBytes(key).sizedBytes(content);
+  return sha256(scratch.sizedBytes(value).take());
+}
+
+function isEventHeader(key: Buffer): boolean {
+  const name = key.toString("latin1");
+  return name === "content-type" || name.startsWith("ce_");
+}

@@ -1,0 +1,43 @@
+import { StoreError, type StoreErrorKind } from "./ledger.ts";
+
+/** division_by_zero: the only way our own statements say that a count is not what it must be. */
+export const MISPREDICTED = "22012";
+/** lock_not_available */
+export const LOCK_TIMEOUT = "55P03";
+
+/**
+ * What an error of the server or the connection means, by its code and never by its text
+ * (https://www.postgresql.org/docs/current/errcodes-appendix.html). Anything not named here is infrastructure.
+ */
+export function toStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  const { code, constraint, message } = fieldsOf(error);
+  return new StoreError(kindOf(code, constraint), redact(message), { code, cause: error });
+}
+
+function kindOf(code: string | undefined, constraint: string | undefined): StoreErrorKind {
+  if (code === MISPREDICTED) return "Mispredicted";
+  // A missing table partition and a violated CHECK share the code; only the latter names a constraint.
+  if (code === "23514" && !constraint) return "MissingMonth";
+  if (code?.startsWith("22")) return "Poison";
+  // program_limit_exceeded (an index row too large), statement_too_complex (JSON too deep)
+  if (code === "54000" || code === "54001") return "Poison";
+  return "Infrastructure";
+}
+
+/** The message alone: `detail` and `where` of the server quote values of the row. */
+function redact(message: string): string {
+  return message.replace(/"[^"]{200,}"/g, '"…"').slice(0, 500);
+}
+
+function fieldsOf(error: unknown): { code: string | undefined; constraint: string | undefined; message: string } {
+  if (typeof error !== "object" || error === null) {
+    return { code: undefined, constraint: undefined, message: String(error) };
+  }
+  const { code, constraint, message } = error as { code?: unknown; constraint?: unknown; message?: unknown };
+  return {
+    code: typeof code === "string" ? code : undefined,
+    constraint: typeof constraint === "string" ? constraint : undefined,
+    message: typeof message === "string" ? message : "unknown error",
+  };
+}

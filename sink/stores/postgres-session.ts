@@ -1,0 +1,184 @@
+import { readFileSync } from "node:fs";
+import type { ConnectionOptions } from "node:tls";
+import { Client, type ClientConfig } from "pg";
+import type { SinkConfig } from "../config.ts";
+import { toStoreError } from "./postgres-errors.ts";
+
+export type PostgresConfig = SinkConfig["store"]["postgres"];
+
+export interface SessionOptions {
+  readonly config: PostgresConfig;
+  /** Shown in pg_stat_activity: which pod this is. */
+  readonly applicationName: string;
+  /** The longest that one operation may take. */
+  readonly timeoutMs: number;
+  /** Prepares a fresh connection for its work. */
+  readonly onConnect?: (client: Client) => Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const BLOCKED_AFTER_MS = 10_000;
+
+/** One connection, made when it is needed and again after it broke, used by one operation at a time. */
+export class Session {
+  readonly #options: SessionOptions;
+  #client: Client | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  /** Runs alone on the connection. A failure rolls back; where that fails too, the connection is given up. */
+  run<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => this.#attempt(work));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#client?.end().catch(() => undefined);
+    this.#client = undefined;
+  }
+
+  async #attempt<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    try {
+      const client = await this.#connected();
+      return await this.#bounded(client, work(client));
+    } catch (error) {
+      await this.#recover();
+      throw toStoreError(error);
+    }
+  }
+
+  /** A client whose answer does not come in time is cut off; one that waits for a lock has its blockers ended first. */
+  async #bounded<T>(client: Client, work: Promise<T>): Promise<T> {
+    const { timeoutMs } = this.#options;
+    const timedOut = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#discard(client);
+      timedOut.reject(new Error(`No answer from PostgreSQL within ${timeoutMs} ms`));
+    }, timeoutMs);
+    const blocked = setTimeout(() => void this.#endBlockersOf(client), Math.min(BLOCKED_AFTER_MS, timeoutMs / 2));
+    work.catch(() => undefined);
+    try {
+      return await Promise.race([work, timedOut.promise]);
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(blocked);
+    }
+  }
+
+  async #connected(): Promise<Client> {
+    if (this.#client !== undefined) return this.#client;
+    const client = await connect(this.#options);
+    client.on("error", () => this.#discard(client));
+    client.on("end", () => this.#discard(client));
+    try {
+      await this.#options.onConnect?.(client);
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw error;
+    }
+    this.#client = client;
+    return client;
+  }
+
+  async #recover(): Promise<void> {
+    const client = this.#client;
+    if (client === undefined) return;
+    const rolledBack = client.query("ROLLBACK").then(
+      () => true,
+      () => false,
+    );
+    const late = new Promise<false>((resolve) => setTimeout(resolve, 2_000, false).unref());
+    if (!(await Promise.race([rolledBack, late]))) this.#discard(client);
+  }
+
+  #discard(client: Client): void {
+    if (this.#client === client) this.#client = undefined;
+    streamOf(client).destroy();
+  }
+
+  /**
+   * A sink that hangs between its locks and its COMMIT would block its successor for ever. Only older backends of our own
+   * login that really block us are ended.
+   */
+  async #endBlockersOf(client: Client): Promise<void> {
+    try {
+      const side = await connect({ ...this.#options, applicationName: `${this.#options.applicationName} unblock` });
+      await side.query(END_BLOCKERS, [backendPid(client)]).finally(() => side.end());
+    } catch {
+      // The operation that is blocked runs into its own timeout and is tried again.
+    }
+  }
+}
+
+const END_BLOCKERS = `SELECT pg_terminate_backend(older.pid)
+  FROM pg_stat_activity AS older, pg_stat_activity AS mine
+  WHERE mine.pid = $1::int4 AND older.pid = ANY (pg_blocking_pids($1::int4))
+    AND older.usename = current_user AND older.backend_start < mine.backend_start`;
+
+async function connect(options: SessionOptions): Promise<Client> {
+  const { config } = options;
+  if (config.sslMode !== "Prefer") return open(clientConfig(options, tlsOptions(config)));
+  try {
+    return await open(clientConfig(options, { rejectUnauthorized: false }));
+  } catch (error) {
+    // An answer with an SQLSTATE, or no answer at all, is not about TLS.
+    if ("code" in Object(error)) throw error;
+    return open(clientConfig(options, false));
+  }
+}
+
+async function open(config: ClientConfig): Promise<Client> {
+  const client = new Client(config);
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+function clientConfig({ config, applicationName, timeoutMs }: SessionOptions, ssl: ClientConfig["ssl"]): ClientConfig {
+  const { host, port, database, user, password } = config;
+  // Session settings: all of them USERSET, so that a writer login needs no right for them.
+  const settings = {
+    search_path: "pg_catalog",
+    statement_timeout: timeoutMs,
+    idle_in_transaction_session_timeout: timeoutMs,
+    client_connection_check_interval: 5_000,
+    tcp_keepalives_idle: 10,
+    tcp_keepalives_interval: 5,
+    tcp_keepalives_count: 3,
+    TimeZone: "UTC",
+    DateStyle: "ISO",
+  };
+  return {
+    host,
+    port,
+    database,
+    user,
+    password,
+    ssl,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    connectionTimeoutMillis: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
+    application_name: applicationName.slice(0, 63),
+    options: Object.entries(settings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(" "),
+  };
+}
+
+function tlsOptions({ sslMode, caFile, host }: PostgresConfig): ConnectionOptions | false {
+  if (sslMode === "Disable") return false;
+  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
+  if (sslMode === "VerifyFull") return { ...ca, rejectUnauthorized: true, host };
+  if (sslMode === "VerifyCa") return { ...ca, rejectUnauthorized: true, checkServerIdentity: () => undefined };
+  return { rejectUnauthorized: false };
+}
+
+// Part of node-postgres' Client, though not of its types.
+const streamOf = (client: Client) =>
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
+const backendPid = (client: Client) => (client as unknown as { processID: number }).processID;
