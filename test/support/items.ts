@@ -1,0 +1,41 @@
+import type { DeadLetterItem, EventItem } from "../../sink/batch.ts";
+import { decode } from "../../sink/codec.ts";
+import type { LogRecord } from "../../sink/kafka/port.ts";
+import { auditEvent, logRecord } from "./cloud-events.ts";
+
+const recordedAt = Date.parse("2026-11-05T10:00:01Z");
+
+/** An event on its way into the ledger; the same id with another text has other bytes. */
+export function eventItem(
+  offset: number,
+  id: string,
+  text = "",
+  over: { recordedAtMs?: number; tenant?: string } = {},
+): EventItem {
+  return itemOf(
+    logRecord(auditEvent(id, { subject: `s${text}` }), { offset, timestamp: over.recordedAtMs ?? recordedAt }),
+    over.tenant,
+  );
+}
+
+export function itemOf(record: LogRecord, tenant = "acme"): EventItem {
+  const result = decode(record, { profile: "AuditEvent", tenant, maxSize: 10_000_000 });
+  if (result.kind !== "Event") throw new Error(result.rejection.detail);
+  return { kind: "Event", offset: record.offset, recordedAtMs: record.timestamp, event: result.event, record };
+}
+
+export function deadLetterItem(offset: number): DeadLetterItem {
+  const record = logRecord("not JSON", { offset, timestamp: recordedAt });
+  const result = decode(record, { profile: "AuditEvent", tenant: "acme", maxSize: 1_000 });
+  if (result.kind !== "Rejected") throw new Error("Expected a rejection");
+  const { rejection, tenant, sha256 } = result;
+  return {
+    kind: "DeadLetter",
+    offset: record.offset,
+    recordedAtMs: record.timestamp,
+    rejection,
+    tenant,
+    sha256,
+    record,
+  };
+}
