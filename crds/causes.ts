@@ -16,10 +16,12 @@ export function cause(field: string, found: string, allowed: string): Cause {
 
 const LONGEST_SHOWN = 80;
 
-/** JSON of a value, short enough for a line. Control characters come out escaped. */
+const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** JSON of a value, in ASCII and short enough for a line: a look-alike letter or a turned reading direction shows. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = JSON.stringify(value) ?? String(value);
+  const text = (JSON.stringify(value) ?? String(value)).replaceAll(/[^ -~]/g, escaped);
   return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN)}… (${text.length} characters)`;
 }
 
