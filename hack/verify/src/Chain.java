@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.UUID;
 
-/** The hashes of docs/contracts.md: a record's sha256, an offset's link, a partition's chain. All numbers big endian. */
+/** The hashes of docs/chain.md: a record's sha256, an offset's link, a partition's chain. All numbers big endian. */
 final class Chain {
     static final byte[] EMPTY = new byte[0];
 

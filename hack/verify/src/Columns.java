@@ -2,6 +2,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.DateTimeException;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,7 +16,9 @@ import java.util.regex.Pattern;
 final class Columns {
     private static final Pattern RFC3339 = Pattern.compile(
             "(\\d{4})-(\\d{2})-(\\d{2})[Tt ](\\d{2}):(\\d{2}):(\\d{2})(?:\\.(\\d+))?(?:[Zz]|([+-])(\\d{2}):(\\d{2}))");
-    private static final Pattern TRACEPARENT = Pattern.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-.*");
+    private static final Pattern TRACEPARENT = Pattern.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)");
+    private static final String NO_TRACE = "0".repeat(32);
+    private static final Pattern JSON_TYPE = Pattern.compile("[^/]+/(?:[^;]+\\+)?json\\s*(?:;|$)", Pattern.CASE_INSENSITIVE);
 
     private Columns() {}
 
@@ -33,12 +36,15 @@ final class Columns {
         try {
             if (Chain.isBinaryMode(headers)) {
                 event = attributes(headers);
-                data = jsonData(headers, raw);
+                data = jsonData(contentType(headers), raw);
             } else {
                 if (!(Json.parse(raw) instanceof Map<?, ?> members)) return "the event is not a JSON object";
                 event = new HashMap<>();
                 members.forEach((name, value) -> event.put((String) name, value));
-                data = event.get("data");
+                String base64 = text(event.get("data_base64"));
+                data = base64 == null
+                        ? event.get("data")
+                        : jsonData(text(event.get("datacontenttype")), Base64.getDecoder().decode(base64));
             }
         } catch (IllegalArgumentException error) {
             return "the event is " + error.getMessage();
@@ -119,24 +125,28 @@ final class Columns {
         return found;
     }
 
-    /** Data that is no JSON has no columns. */
-    private static Object jsonData(List<Chain.Header> headers, byte[] raw) {
-        if (raw.length == 0) return null;
-        try {
-            return Json.parse(raw);
-        } catch (IllegalArgumentException notJson) {
-            return null;
-        }
+    /** Data of another type than JSON has no columns. */
+    private static Object jsonData(String contentType, byte[] data) {
+        if (data.length == 0 || contentType != null && !JSON_TYPE.matcher(contentType.strip()).lookingAt()) return null;
+        return Json.parse(data);
     }
 
-    private static String traceId(List<Chain.Header> headers, Map<String, Object> event) {
-        String attribute = text(event.get("traceparent"));
-        String carried = attribute != null ? attribute : headers.stream()
-                .filter(header -> header.name().equals("traceparent") && header.value() != null)
+    private static String contentType(List<Chain.Header> headers) {
+        return first(headers, "content-type");
+    }
+
+    private static String first(List<Chain.Header> headers, String name) {
+        return headers.stream().filter(header -> header.name().equals(name) && header.value() != null)
                 .map(header -> new String(header.value(), StandardCharsets.UTF_8)).findFirst().orElse(null);
+    }
+
+    /** W3C trace context: the attribute, else the header; one that does not parse counts as none. */
+    private static String traceId(List<Chain.Header> headers, Map<String, Object> event) {
+        Object attribute = event.get("traceparent");
+        String carried = attribute == null || attribute == Json.NULL ? first(headers, "traceparent") : text(attribute);
         if (carried == null) return null;
         Matcher m = TRACEPARENT.matcher(carried);
-        return m.matches() ? m.group(1) : null;
+        return m.lookingAt() && !m.group(1).equals(NO_TRACE) ? m.group(1) : null;
     }
 
     private static Object member(Object value, String name) {

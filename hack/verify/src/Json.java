@@ -14,7 +14,9 @@ import java.util.Map;
  */
 final class Json {
     static final Object NULL = new Object();
-    private static final int DEEPEST = 2_000;
+    private static final int DEEPEST = 200_000;
+    /** PostgreSQL takes about 10 000 levels, depending on its stack. */
+    private static final int NEAR_TOO_DEEP = 5_000;
 
     private final String text;
     private int at;
@@ -178,14 +180,19 @@ final class Json {
         return left.equals(right);
     }
 
-    /** What jsonb cannot hold: U+0000, a lone surrogate, a number beyond numeric's range. */
+    /** What jsonb cannot hold: U+0000, a lone surrogate, a number beyond the range of numeric (or near it), nesting. */
     static boolean refusedByJsonb(Object value) {
+        return refusedByJsonb(value, 0);
+    }
+
+    private static boolean refusedByJsonb(Object value, int depth) {
+        if (depth > NEAR_TOO_DEEP) return true;
         if (value instanceof String text) return refused(text);
-        if (value instanceof BigDecimal number) return Math.abs((long) number.precision() - number.scale()) > 16_000;
-        if (value instanceof List<?> items) return items.stream().anyMatch(Json::refusedByJsonb);
+        if (value instanceof BigDecimal number) return Math.abs((long) number.precision() - number.scale()) > 5_000 || number.precision() > 5_000;
+        if (value instanceof List<?> items) return items.stream().anyMatch(item -> refusedByJsonb(item, depth + 1));
         if (value instanceof Map<?, ?> members) {
             return members.entrySet().stream()
-                    .anyMatch(entry -> refusedByJsonb(entry.getKey()) || refusedByJsonb(entry.getValue()));
+                    .anyMatch(entry -> refused(entry.getKey().toString()) || refusedByJsonb(entry.getValue(), depth + 1));
         }
         return false;
     }

@@ -14,7 +14,7 @@ import java.util.concurrent.ExecutionException;
 
 /**
  * Verifies one pipeline's ledger, with SELECT alone and nothing of the pipeline's own code: written from
- * docs/contracts.md, in another language. Exit 0 verified, 1 not, 2 wrong usage or no connection.
+ * docs/chain.md, in another language. Exit 0 verified, 1 not, 2 wrong usage or no connection.
  */
 public final class Verify {
     private static final String HELP = """
@@ -108,11 +108,8 @@ public final class Verify {
         if (log != null && report.partitions.stream().allMatch(partition -> partition.problem == null)) log.unaccounted(report);
     }
 
-    private static KafkaLog log(Map<String, String> options) throws UsageException, ExecutionException, InterruptedException {
-        if (!options.containsKey("--topic") && !options.containsKey("--bootstrap")) return null;
-        if (!options.containsKey("--topic") || !options.containsKey("--bootstrap")) {
-            throw new UsageException("--topic and --bootstrap go together");
-        }
+    private static KafkaLog log(Map<String, String> options) throws ExecutionException, InterruptedException {
+        if (!options.containsKey("--topic")) return null;
         return new KafkaLog(options.get("--bootstrap"), options.get("--topic"), options.get("--dlq"), options.get("--sink"));
     }
 
@@ -123,6 +120,14 @@ public final class Verify {
             else if (!VALUES.contains(args[i])) throw new UsageException("Unknown option " + args[i]);
             else if (i + 1 == args.length) throw new UsageException("Option " + args[i] + " needs a value");
             else options.put(args[i], args[++i]);
+        }
+        if (options.containsKey("--topic") != options.containsKey("--bootstrap")) {
+            throw new UsageException("--topic and --bootstrap go together");
+        }
+        for (String needsLog : List.of("--dlq", "--sink", "--complete")) {
+            if (options.containsKey(needsLog) && !options.containsKey("--topic")) {
+                throw new UsageException(needsLog + " needs --topic and --bootstrap");
+            }
         }
         String output = options.getOrDefault("-o", "table");
         if (!List.of("table", "json").contains(output)) throw new UsageException("-o is table or json, not " + output);

@@ -1,0 +1,173 @@
+import { type Admin, Kafka, logLevel } from "kafkajs";
+import type pg from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { copyLedgerDatabase, createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
+import { sharedServers } from "../support/servers.ts";
+import { smallRecords, type SmallRecord, writeLedger } from "./small-ledger.ts";
+import { verify } from "./verifier.ts";
+
+// What the verifier says when it reads the log beside the ledger: a ledger whole in itself is still not the log's.
+
+const { kafka: brokers, postgres15: server } = sharedServers();
+const kafka = new Kafka({ clientId: "verify-test", brokers: brokers.bootstrapServers, logLevel: logLevel.NOTHING });
+const topic = `verify-log-${process.pid}`;
+const dlq = `${topic}.dlq`;
+const against = ["--bootstrap", brokers.bootstrapServers.join(","), "--topic", topic, "--dlq", dlq, "--complete"];
+
+let admin: Admin;
+let topicId: string;
+let records: SmallRecord[];
+let written: LedgerDatabase;
+let ledger: LedgerDatabase;
+let copies = 0;
+
+beforeAll(async () => {
+  admin = kafka.admin();
+  await admin.connect();
+  const configEntries = [{ name: "message.timestamp.type", value: "LogAppendTime" }];
+  await admin.createTopics({
+    topics: [
+      { topic, numPartitions: 1, configEntries },
+      { topic: dlq, numPartitions: 1 },
+    ],
+  });
+  topicId = await readTopicId();
+  // Without Gone, which has no record, and without null header values, which kafkajs cannot write.
+  const wanted = smallRecords(0, 25).filter(({ disposition }) => disposition !== "Gone");
+  records = await produceAll(
+    wanted.map((record) => ({ ...record, headers: record.headers.filter(([, value]) => value !== null) })),
+  );
+
+  const months = [...new Set(records.map(({ recordedAt }) => `${new Date(recordedAt).toISOString().slice(0, 7)}-01`))];
+  written = await createLedgerDatabase(server, { name: `verify_log_${process.pid}`, months });
+  const client = await written.connect(server.superuser);
+  await writeLedger(client, topicId, 0, records);
+  await client.end();
+});
+
+beforeEach(async () => {
+  copies += 1;
+  ledger = await copyLedgerDatabase(server, written, `${written.name}_${copies}`);
+});
+
+afterEach(() => ledger.drop());
+
+afterAll(async () => {
+  await written.drop();
+  await admin.deleteTopics({ topics: [topic, dlq] });
+  await admin.disconnect();
+});
+
+test("a ledger that holds what the log holds verifies to the log's end", async () => {
+  const verdict = await verify(ledger.url(ledger.reader), ...against);
+  expect(verdict.problems).toEqual([]);
+  expect(verdict.partitions).toMatchObject([{ comparedWithLog: records.length, logEnd: records.length }]);
+});
+
+test.for<{ name: string; forge: (records: SmallRecord[]) => SmallRecord[]; offset: number; reason: RegExp }>([
+  {
+    name: "an event forged before it was written",
+    offset: 5,
+    reason: /sha256 is not that of the log/,
+    forge: replace(5, (record) => ({ value: Buffer.from(record.value.toString().replace("740993", "740992")) })),
+  },
+  {
+    name: "a header changed that no hash covers",
+    offset: 5,
+    reason: /headers are not the log's/,
+    forge: replace(5, (record) => ({ headers: [...record.headers, ["x-added", null]] })),
+  },
+  {
+    name: "the producer's time taken for the record's",
+    offset: 5,
+    reason: /recorded_at is not the broker's append time/,
+    forge: replace(5, (record) => ({ recordedAt: record.recordedAt + 1 })),
+  },
+  {
+    name: "an event said to be gone",
+    offset: 5,
+    reason: /the log has it/,
+    forge: replace(5, () => ({ disposition: "Gone" })),
+  },
+  {
+    name: "an event said to be dead-lettered",
+    offset: 5,
+    reason: /dead-letter topic has no such identity/,
+    forge: replace(5, () => ({ disposition: "DeadLettered" })),
+  },
+])("$name is found", async ({ forge, offset, reason }) => {
+  const problems = (await verifyForged(forge(records))).problems;
+  expect(problems[0]).toMatchObject({ offset });
+  expect(problems[0]?.reason).toMatch(reason);
+});
+
+test("a ledger short of the log's end is incomplete", async () => {
+  expect((await verifyForged(records.slice(0, -1))).problems[0]).toMatchObject({
+    check: "Incomplete",
+    offset: records.length - 1,
+  });
+});
+
+test("a ledger longer than the log is found", async () => {
+  const invented = smallRecords(7, 1).map((record) => ({ ...record, recordedAt: records[0]?.recordedAt ?? 0 }));
+  const { problems } = await verifyForged([...records, ...invented]);
+  expect(problems[0]).toMatchObject({ check: "LogMismatch", offset: records.length });
+});
+
+test("a dead letter whose offset the ledger says is something else is found", async () => {
+  const { problems } = await verifyForged(
+    records.map((record, n) => (n === 13 ? { ...record, disposition: "Excluded" } : record)),
+  );
+  expect(problems).toContainEqual(expect.objectContaining({ check: "DeadLetterUnaccounted", offset: 13 }));
+});
+
+function replace(index: number, change: (record: SmallRecord) => Partial<SmallRecord>) {
+  return (all: SmallRecord[]) => all.map((record, n) => (n === index ? { ...record, ...change(record) } : record));
+}
+
+/** Consistent in itself: only the log shows that it is forged. */
+async function verifyForged(forged: readonly SmallRecord[]) {
+  const client: pg.Client = await ledger.connect(server.superuser);
+  for (const table of ["events", "skipped", "conflicts", "progress", "event_ids"])
+    await client.query(`TRUNCATE audit.${table}`);
+  await writeLedger(client, topicId, 0, forged);
+  await client.end();
+  return verify(ledger.url(ledger.reader), ...against);
+}
+
+/** @returns the records with the broker's time */
+async function produceAll(wanted: readonly SmallRecord[]): Promise<SmallRecord[]> {
+  const producer = kafka.producer();
+  await producer.connect();
+  const produced: SmallRecord[] = [];
+  for (const [offset, record] of wanted.entries()) {
+    const message = { value: record.value, headers: Object.fromEntries(record.headers) as Record<string, Buffer> };
+    const [answer] = await producer.send({ topic, acks: -1, messages: [message] });
+    produced.push({ ...record, recordedAt: Number(answer?.logAppendTime) });
+    if (record.disposition !== "DeadLettered") continue;
+    const identity = {
+      "audit-sink": "s",
+      "audit-source-topic-id": topicId,
+      "audit-source-partition": "0",
+      "audit-source-offset": String(offset),
+    };
+    await producer.send({
+      topic: dlq,
+      acks: -1,
+      messages: [{ ...message, headers: { ...message.headers, ...identity } }],
+    });
+  }
+  await producer.disconnect();
+  return produced;
+}
+
+/** kafkajs hands out no topic ids; the verifier names the one it found when the ledger knows none of its partitions. */
+async function readTopicId(): Promise<string> {
+  const { Admin } = await import("@platformatic/kafka");
+  const client = new Admin({ clientId: "verify-test", bootstrapBrokers: brokers.bootstrapServers });
+  const metadata = await client.metadata({ topics: [topic] });
+  await client.close();
+  const id = metadata.topics.get(topic)?.id;
+  if (id === undefined) throw new Error(`No id for topic ${topic}`);
+  return id;
+}
