@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { classArchive, installKafka } from "./install-kafka.ts";
+import { once } from "./once.ts";
 import { freePorts } from "./ports.ts";
 import { type Lifetime, stateFolder, sweep } from "./registry.ts";
 import { run } from "./run.ts";
@@ -44,7 +45,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   const [free, controllerPort] = await twoPorts();
   const port = wantedPort ?? free;
   const configFile = prepare(folder, port, controllerPort, settings);
-  if (!existsSync(join(folder, "data/meta.properties"))) await format(classPath, archive, configFile);
+  await once(folder, () => format(classPath, archive, configFile));
 
   const start = () =>
     launch({
@@ -112,7 +113,7 @@ function broker(of: { classPath: string; folder: string; configFile: string; lif
     readyWithinMs: 90_000,
     stopSignal: "SIGTERM" as const,
     lifetime: of.lifetime,
-    disposable: of.lifetime === "parent" && of.folder.startsWith(stateFolder) ? [of.folder] : [],
+    disposable: of.folder.startsWith(stateFolder) ? [of.folder] : [],
   };
 }
 
@@ -164,6 +165,7 @@ async function format(classPath: string, archive: string, configFile: string): P
     "-c",
     configFile,
     "--standalone",
+    "--ignore-formatted",
   ]);
 }
 

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -15,6 +16,7 @@ import { join, resolve } from "node:path";
 import pg from "pg";
 import { reachableByOthers } from "./cache.ts";
 import { installPostgres, type PostgresMajor } from "./install-postgres.ts";
+import { once } from "./once.ts";
 import { freePorts } from "./ports.ts";
 import { type Lifetime, stateFolder, sweep } from "./registry.ts";
 import { run } from "./run.ts";
@@ -62,7 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   mkdirSync(folder, { recursive: true });
   const data = dataFolder(folder, user);
   const credentials = loadCredentials(folder);
-  if (!existsSync(join(data, "PG_VERSION"))) await initialise(native, data, credentials.superuser, user);
+  await once(folder, () => initialise(native, data, credentials.superuser, user));
 
   const [freePort] = await freePorts(1);
   const port = options.port ?? freePort;
@@ -81,7 +83,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       // Fast shutdown: open transactions are rolled back, the data is flushed.
       stopSignal: "SIGINT",
       lifetime,
-      disposable: lifetime === "parent" ? [data, folder].filter(isOurs) : [],
+      disposable: [data, folder].filter(isOurs),
     });
   let running = await start();
   const server = { host: "127.0.0.1", port };
@@ -161,6 +163,7 @@ function loadCredentials(folder: string): Credentials {
 }
 
 async function initialise(native: string, data: string, superuser: Login, user: User | undefined): Promise<void> {
+  emptyFolder(data);
   const passwordFile = `${data}.password`;
   writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
   if (user !== undefined) chownSync(passwordFile, user.uid, user.gid);
@@ -173,6 +176,11 @@ async function initialise(native: string, data: string, superuser: Login, user: 
   } finally {
     rmSync(passwordFile);
   }
+}
+
+/** What an interrupted initdb left would make the next one refuse. */
+function emptyFolder(folder: string): void {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
 }
 
 const defaults = (port: number) => ({

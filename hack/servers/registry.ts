@@ -46,15 +46,19 @@ export function records(): ProcessRecord[] {
 /** Removes what a crashed run left: its processes, where they outlived it, and their data. */
 export function sweep(): void {
   for (const record of records()) {
-    const { process: target, owner, lifetime } = record;
-    const orphaned = lifetime === "parent" ? !isRunning(owner) : !isRunning(target);
-    if (orphaned) discard(record);
+    if (record.lifetime === "parent" && !isRunning(record.owner)) discard(record);
   }
 }
 
-/** Stops what this clone left running on purpose or by accident; `all` includes what belongs to a process still at work. */
+/** Stops what this clone left running, on purpose or not, servers last; `all` includes what a process still at work uses. */
 export async function stopRecorded({ all }: { all: boolean }): Promise<string[]> {
   const chosen = records().filter(({ lifetime, owner }) => all || lifetime === "detached" || !isRunning(owner));
+  const isServer = ({ kind }: ProcessRecord) => /^(kafka|postgres)/.test(kind);
+  const clients = await stopAll(chosen.filter((record) => !isServer(record)));
+  return [...clients, ...(await stopAll(chosen.filter(isServer)))];
+}
+
+async function stopAll(chosen: ProcessRecord[]): Promise<string[]> {
   const running = chosen.filter(({ process: target }) => isRunning(target));
   for (const { process: target, stopSignal } of running) signal(target, stopSignal);
   await Promise.all(running.map(({ process: target }) => waitForEnd(target, 15_000)));
