@@ -78,19 +78,20 @@ export function structuralSchema(schema: z.ZodType): StructuralSchema {
     override: ({ zodSchema, jsonSchema }) => toStructural(zodSchema, jsonSchema as StructuralSchema),
   }) as StructuralSchema;
 
-  const { apiVersion, kind, metadata, ...own } = generated.properties ?? {};
-  const described = (property: StructuralSchema | undefined, type: string) => ({
+  const { apiVersion, kind, metadata: _, ...own } = generated.properties ?? {};
+  const text = (property: StructuralSchema | undefined) => ({
     description: property?.description ?? "",
-    type,
+    type: "string",
   });
   return {
     description: generated.description ?? "",
     type: "object",
     required: (generated.required ?? []).filter((field) => field === "spec"),
     properties: {
-      apiVersion: described(apiVersion, "string"),
-      kind: described(kind, "string"),
-      metadata: described(metadata, "object"),
+      apiVersion: text(apiVersion),
+      kind: text(kind),
+      // Nothing more may stand here, not even a description.
+      metadata: { type: "object" },
       ...own,
     },
     "x-kubernetes-validations": generated["x-kubernetes-validations"] ?? [],

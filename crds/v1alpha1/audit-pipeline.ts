@@ -89,7 +89,8 @@ const delivery = z
       }),
       {
         kind: "Value",
-        cel: "duration(self.max) >= duration(self.initial)",
+        // The API server holds `default: {}` against this rule before it fills in what is inside.
+        cel: "!has(self.max) || !has(self.initial) || duration(self.max) >= duration(self.initial)",
         message: "max must not be shorter than initial: raise max or lower initial",
         field: "max",
         holds: ({ initial, max }) => parseDurationMs(max) >= parseDurationMs(initial),

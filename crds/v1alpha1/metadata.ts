@@ -17,39 +17,37 @@ const qualifiedName = z
 export const objectMeta = <Kind extends string>(kind: Kind) => ({
   apiVersion: z.literal(API_VERSION).describe(`Version of the API. Always ${API_VERSION}.`),
   kind: z.literal(kind).describe(`Kind of the resource. Always ${kind}.`),
-  metadata: z
-    .strictObject({
-      name: dnsSubdomain(),
-      namespace: dnsLabel(63).optional(),
-      labels: z
-        .record(
-          qualifiedName,
-          z.string().regex(LABEL_VALUE, "up to 63 letters, digits, -, _ and ., first and last a letter or digit"),
-        )
-        .optional(),
-      annotations: z.record(qualifiedName, z.string()).optional(),
-      finalizers: z.array(z.string()).optional(),
-      uid: z.string().optional(),
-      resourceVersion: z.string().optional(),
-      generation: z.int().optional(),
-      creationTimestamp: z.string().nullable().optional(),
-      deletionTimestamp: z.string().optional(),
-      deletionGracePeriodSeconds: z.int().optional(),
-      generateName: z.string().optional(),
-      selfLink: z.string().optional(),
-      managedFields: z.array(z.unknown()).optional(),
-      ownerReferences: z
-        .array(
-          z.strictObject({
-            apiVersion: z.string(),
-            kind: z.string(),
-            name: z.string(),
-            uid: z.string(),
-            controller: z.boolean().optional(),
-            blockOwnerDeletion: z.boolean().optional(),
-          }),
-        )
-        .optional(),
-    })
-    .describe("Name, namespace, labels and annotations of the resource."),
+  metadata: z.strictObject({
+    name: dnsSubdomain(),
+    namespace: dnsLabel(63).optional(),
+    labels: z
+      .record(
+        qualifiedName,
+        z.string().regex(LABEL_VALUE, "up to 63 letters, digits, -, _ and ., first and last a letter or digit"),
+      )
+      .optional(),
+    annotations: z.record(qualifiedName, z.string()).optional(),
+    finalizers: z.array(z.string()).optional(),
+    uid: z.string().optional(),
+    resourceVersion: z.string().optional(),
+    generation: z.int().optional(),
+    creationTimestamp: z.string().nullable().optional(),
+    deletionTimestamp: z.string().optional(),
+    deletionGracePeriodSeconds: z.int().optional(),
+    generateName: z.string().optional(),
+    selfLink: z.string().optional(),
+    managedFields: z.array(z.unknown()).optional(),
+    ownerReferences: z
+      .array(
+        z.strictObject({
+          apiVersion: z.string(),
+          kind: z.string(),
+          name: z.string(),
+          uid: z.string(),
+          controller: z.boolean().optional(),
+          blockOwnerDeletion: z.boolean().optional(),
+        }),
+      )
+      .optional(),
+  }),
 });
