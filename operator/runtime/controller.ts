@@ -47,7 +47,7 @@ export interface Tools<R extends Resource> {
 export interface SecondaryWatch {
   kind: string;
   /** The object as it is now, or as it last was when deleted. */
-  map(object: KubeObject): readonly Key[] | Promise<readonly Key[]>;
+  map(object: KubeObject, store: ObjectStore): readonly Key[] | Promise<readonly Key[]>;
 }
 
 /**
@@ -59,13 +59,13 @@ export interface SecondaryWatch {
  */
 export interface Reconciler<R extends Resource, O extends Outcome = Outcome> {
   readonly kind: string;
-  /** Set before the first `reconcile`, taken off after `finalize`. */
-  readonly finalizer: string;
+  /** Set before the first `reconcile`, taken off after `finalize`. Absent: a deletion is nothing to act on. */
+  readonly finalizer?: string;
   readonly watches?: readonly SecondaryWatch[];
   /** Idempotent, level-based. Never retries by itself. */
   reconcile(resource: R, tools: Tools<R>): Promise<O>;
   /** Runs while the deletionTimestamp is set, again until it answers "done"; throws when something holds it up. */
-  finalize(resource: R, tools: Tools<R>): Promise<"done">;
+  finalize?(resource: R, tools: Tools<R>): Promise<"done">;
   /** Pure. The next status; `undefined` leaves it as it is. Written only when it differs (deeply) from the present one. */
   status(resource: R, result: Result<O>): unknown;
   /** Milliseconds between passes while nothing happens. */

@@ -117,11 +117,19 @@ export class NotFoundError extends Error {
 export class GoneError extends Error {
   override readonly name = "GoneError";
 }
+export interface InvalidCause {
+  readonly field: string;
+  readonly message: string;
+  /** Where the two are known apart. */
+  readonly found?: string;
+  readonly allowed?: string;
+}
+
 /** 422: `causes` names each field. */
 export class InvalidError extends Error {
   override readonly name = "InvalidError";
-  readonly causes: readonly { field: string; message: string }[];
-  constructor(message: string, causes: readonly { field: string; message: string }[]) {
+  readonly causes: readonly InvalidCause[];
+  constructor(message: string, causes: readonly InvalidCause[]) {
     super(message);
     this.causes = causes;
   }

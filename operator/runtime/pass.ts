@@ -85,14 +85,16 @@ async function finalize<R extends Resource, O extends Outcome>(
   view: View<R>,
   context: PassContext,
 ): Promise<Next> {
-  if (!view.current.metadata.finalizers?.includes(reconciler.finalizer)) return { kind: "Forget" };
+  const { finalizer } = reconciler;
+  const present = view.current.metadata.finalizers ?? [];
+  if (finalizer === undefined || !present.includes(finalizer)) return { kind: "Forget" };
   try {
-    await reconciler.finalize(view.current, view.tools);
+    await reconciler.finalize?.(view.current, view.tools);
   } catch (error) {
     if (error instanceof ConflictError) throw error;
     return await writeStatus(reconciler, view, { kind: "FinalizeBlocked", error }, context);
   }
-  const finalizers = view.current.metadata.finalizers.filter((name) => name !== reconciler.finalizer);
+  const finalizers = (view.current.metadata.finalizers ?? []).filter((name) => name !== finalizer);
   await context.store
     .update<R>({ ...view.current, metadata: { ...view.current.metadata, finalizers } })
     .catch((error: unknown) => {
@@ -101,9 +103,13 @@ async function finalize<R extends Resource, O extends Outcome>(
   return { kind: "Forget" };
 }
 
-async function ensureFinalizer<R extends Resource>(name: string, view: View<R>, store: ObjectStore): Promise<void> {
+async function ensureFinalizer<R extends Resource>(
+  name: string | undefined,
+  view: View<R>,
+  store: ObjectStore,
+): Promise<void> {
   const { metadata } = view.current;
-  if (metadata.finalizers?.includes(name)) return;
+  if (name === undefined || metadata.finalizers?.includes(name)) return;
   const finalizers = [...(metadata.finalizers ?? []), name];
   view.current = await store.update<R>({ ...view.current, metadata: { ...metadata, finalizers } });
 }

@@ -93,7 +93,7 @@ export function runController<R extends Resource, O extends Outcome>(
       watch(kind, (object) => {
         // Through a promise, so that a mapping that throws ends up in the log and not in the watch.
         void Promise.resolve()
-          .then(() => map(object))
+          .then(() => map(object, store))
           .then((keys) => keys.forEach(wake))
           .catch((error: unknown) => log.error({ err: error, kind }, "Mapping to owner failed"));
       }),

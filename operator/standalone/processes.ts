@@ -46,3 +46,10 @@ async function environmentOf(pid: number, name: string): Promise<(ProcessId & { 
   if (!start || entry === undefined || (await processStart(pid)) !== start) return undefined;
   return { pid, start, value: entry.slice(name.length + 1) };
 }
+
+/** The session a process belongs to: the pid of the process that began it. */
+export async function sessionOf(pid: number): Promise<number | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  const session = stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[3];
+  return session === undefined ? undefined : Number(session);
+}
