@@ -67,9 +67,10 @@ function removeInterrupted(folder: string): void {
 /** Runs `work` while holding `file`; a lock whose holder is gone is taken over. */
 export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(file), { recursive: true });
-  while (!tryLock(file)) {
+  for (let round = 0; !tryLock(file); round += 1) {
     if (isStale(file)) rmSync(file, { force: true });
     else await delay(200);
+    if (round % 25 === 5) process.stderr.write(`Waiting for another process that does the same (${file}) ...\n`);
   }
   try {
     return await work();
