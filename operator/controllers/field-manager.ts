@@ -1,0 +1,2 @@
+/** Under which name the operator applies what it owns (server-side apply). */
+export const FIELD_MANAGER = "audit-pipeline-operator";

@@ -1,0 +1,57 @@
+import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import { desiredAuditTopic, pipelineTopic } from "../desired/pipeline-topic.ts";
+import { StalledError, WaitingError } from "../errors.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
+import type { TopicInUse } from "../status/audit-pipeline.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
+
+/**
+ * The topic a pipeline reads: its own AuditTopic is made and kept as the template says, one it names must be there.
+ *
+ * @throws WaitingError DependencyNotFound, DependencyNotReady; StalledError TopicConflict
+ */
+export async function ensurePipelineTopic(
+  pipeline: AuditPipeline,
+  store: ObjectStore,
+): Promise<{ resource: AuditTopic; topic: TopicInUse }> {
+  const { namespace, name, owned } = pipelineTopic(pipeline);
+  if (owned) await applyOwnTopic(pipeline, store);
+
+  const resource = await store.get<AuditTopic>({ kind: AUDIT_TOPIC.kind, namespace, name });
+  if (resource === undefined) {
+    throw new WaitingError(
+      "DependencyNotFound",
+      `spec.topic.ref.name: there is no AuditTopic ${JSON.stringify(name)} in namespace ${namespace}; create it, or name another`,
+      { requeueAfterMs: 30_000 },
+    );
+  }
+  const { topicName, topicId, deadLetter } = resource.status ?? {};
+  if (topicName === undefined || topicId === undefined) {
+    const ready = resource.status?.conditions?.find(({ type }) => type === "Ready");
+    throw new WaitingError(
+      "DependencyNotReady",
+      `AuditTopic ${name} has no topic yet${ready === undefined ? "" : `: ${ready.message}`}`,
+    );
+  }
+  const deadLetterTopic = resource.spec.deadLetter.enabled ? deadLetter?.topicName : undefined;
+  if (resource.spec.deadLetter.enabled && deadLetterTopic === undefined) {
+    throw new WaitingError("DependencyNotReady", `AuditTopic ${name} has no dead-letter topic yet`);
+  }
+  return {
+    resource,
+    topic: { name, topicName, topicId, ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }) },
+  };
+}
+
+async function applyOwnTopic(pipeline: AuditPipeline, store: ObjectStore): Promise<void> {
+  const { namespace, name, uid } = pipeline.metadata;
+  const there = await store.get<AuditTopic>({ kind: AUDIT_TOPIC.kind, namespace, name });
+  if (there !== undefined && !there.metadata.ownerReferences?.some((owner) => owner.uid === uid)) {
+    throw new StalledError(
+      "TopicConflict",
+      `spec.topic: AuditTopic ${name} exists and this pipeline did not make it; say topic.ref.name: ${name} to read it, or rename one of the two`,
+    );
+  }
+  await store.apply(desiredAuditTopic(pipeline), { fieldManager: FIELD_MANAGER });
+}

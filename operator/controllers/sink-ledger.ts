@@ -1,0 +1,159 @@
+import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { PostgresBackend } from "../config.ts";
+import type { Ledger } from "../desired/postgres-ledger.ts";
+import { desiredMonths, type Month } from "../desired/postgres-month.ts";
+import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../desired/postgres-names.ts";
+import type { SinkNames } from "../desired/sink-names.ts";
+import { StalledError, WaitingError } from "../errors.ts";
+import {
+  type LedgerPasswords,
+  type PostgresLedger,
+  type Progress,
+  postgresLedger,
+} from "../external/postgres-ledger.ts";
+import { credentialFingerprint } from "../external/scram.ts";
+import { type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
+import type { Tools } from "../runtime/controller.ts";
+import { postgresBackendOf } from "./backends.ts";
+import type { Deps } from "./deps.ts";
+import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
+
+/** Where one sink's ledger is, and whose it is. */
+export interface LedgerPlace {
+  readonly backend: PostgresBackend;
+  readonly identity: LedgerIdentity;
+  readonly ledger: LedgerNames;
+}
+
+/** @throws StalledError BackendNotFound, NamespaceNotAllowed, NameNotAllowed */
+export function ledgerPlace({ metadata }: AuditPipeline, sink: SinkSpec, { config }: Deps): LedgerPlace {
+  const { namespace, name, uid } = metadata;
+  const backend = postgresBackendOf(config, namespace, sink.postgres.backendRef);
+  const identity = { clusterId: config.clusterId, namespace, name, uid, sink: sink.name };
+  const { database, schema } = sink.postgres;
+  return { backend, identity, ledger: ledgerNames(identity, { database, schema }, backend) };
+}
+
+/** What the steps after it need of a ledger that is as it should be. */
+export interface ReadyLedger {
+  readonly access: PostgresLedger;
+  readonly months: readonly Month[];
+  readonly progress: readonly Progress[];
+  readonly passwords: LedgerPasswords;
+  /** The probe's key, once it passed under it. */
+  readonly probed: string | undefined;
+  /** Something was changed in this pass: what was probed before is no proof any more. */
+  readonly changed: boolean;
+}
+
+interface LedgerInput {
+  readonly pipeline: AuditPipeline;
+  readonly sink: SinkSpec;
+  readonly names: SinkNames;
+  readonly place: LedgerPlace;
+  /** Milliseconds; undefined while the topic is empty or Kafka does not answer. */
+  readonly oldestRecordMs: number | undefined;
+}
+
+/**
+ * Database or schema, roles, tables and month partitions. Plans before it writes anything, so that a ledger that is
+ * somebody else's leaves not even a Secret behind.
+ *
+ * @throws StalledError DatabaseConflict, RoleConflict, SchemaConflict; WaitingError PostgresUnreachable and its kin
+ */
+export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipeline>, deps: Deps): Promise<ReadyLedger> {
+  const { sink, names, place } = input;
+  const credentials = credentialsInput(input);
+  const { probed, ...passwords } = await readPasswords(credentials, tools.store);
+  const access = ledgerAccess(place, deps, passwords);
+
+  const progress = await access.readProgress();
+  const wanted = progress.flatMap(({ wantedMonth }) => (wantedMonth === undefined ? [] : [wantedMonth]));
+  const months = desiredMonths({
+    nowMs: deps.now().getTime(),
+    precreate: sink.postgres.partitioning.precreate,
+    oldestRecordMs: input.oldestRecordMs,
+    wanted,
+  });
+  const desired = desiredLedger(place, months, passwords);
+  const observed = await access.observe();
+  const plan = planLedger(desired, observed);
+  const refusal = plan.refusals[0];
+  if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
+
+  await writeSecrets(credentials, passwords, plan.actions.length === 0 ? probed : undefined, tools.store);
+  for (const action of plan.actions) {
+    tools.log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
+    await access.apply(action);
+  }
+  const after = plan.actions.length === 0 ? observed : await access.observe();
+  tools.log.debug({ sink: names.workload, changes: plan.actions.length }, "Checked ledger");
+  return { access, months: monthsOf(after), progress, passwords, probed, changed: plan.actions.length > 0 };
+}
+
+/**
+ * Logs in as each identity: what must work works, what must be refused is refused. Passed once under a key, it is not
+ * done again until something moves.
+ *
+ * @throws StalledError ProbeFailed; WaitingError ProbeFailed where a password had to be set again
+ */
+export async function proveCredentials(
+  input: LedgerInput,
+  ready: ReadyLedger,
+  tools: Tools<AuditPipeline>,
+): Promise<void> {
+  const { access, probed, changed, passwords } = ready;
+  if (!changed && probed === access.probeKey()) return;
+
+  const result = await access.probe();
+  if (result.rejected.length > 0) {
+    const desired = desiredLedger(input.place, ready.months, passwords);
+    const { actions } = planLedger(desired, await access.observe(), { rejected: result.rejected });
+    for (const action of actions) await access.apply(action);
+    throw new WaitingError(
+      "ProbeFailed",
+      `The server refused the login of ${result.rejected.join(" and ")}; its password was set again`,
+      {
+        requeueAfterMs: 1_000,
+      },
+    );
+  }
+  if (!result.ok) throw new StalledError("ProbeFailed", result.failures.join("; "));
+  await writeSecrets(credentialsInput(input), passwords, result.key, tools.store);
+}
+
+export function ledgerAccess(
+  { backend, identity, ledger }: LedgerPlace,
+  { postgres }: Deps,
+  passwords?: LedgerPasswords,
+): PostgresLedger {
+  return postgresLedger({ connections: postgres, server: backend, identity, names: ledger, passwords });
+}
+
+const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): CredentialsInput => ({
+  pipeline,
+  sink,
+  names,
+  backend: place.backend,
+  ledger: place.ledger,
+});
+
+const desiredLedger = (
+  { identity, ledger }: LedgerPlace,
+  months: readonly Month[],
+  { writer, reader }: LedgerPasswords,
+): Ledger => ({
+  names: ledger,
+  identity,
+  months,
+  credentials: {
+    writer: credentialFingerprint(writer),
+    ...(reader === undefined ? {} : { reader: credentialFingerprint(reader) }),
+  },
+});
+
+const monthsOf = ({ partitions }: ObservedLedger): Month[] =>
+  partitions.map(({ fromMs }) => ({
+    year: new Date(fromMs).getUTCFullYear(),
+    month: new Date(fromMs).getUTCMonth() + 1,
+  }));

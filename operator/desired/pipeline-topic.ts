@@ -1,0 +1,33 @@
+import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { AUDIT_TOPIC } from "../../crds/v1alpha1/audit-topic.ts";
+import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
+
+/** The AuditTopic a pipeline reads: the one it names, else one of its own under its own name. */
+export function pipelineTopic(pipeline: Pick<AuditPipeline, "metadata" | "spec">): {
+  readonly namespace: string;
+  readonly name: string;
+  /** The pipeline makes it, and takes it along when it goes. */
+  readonly owned: boolean;
+} {
+  const { namespace, name } = pipeline.metadata;
+  const ref = pipeline.spec.topic.ref;
+  return { namespace, name: ref?.name ?? name, owned: ref === undefined };
+}
+
+/** The AuditTopic a pipeline makes, as server-side apply wants it: what the template says, and no more. */
+export function desiredAuditTopic(pipeline: AuditPipeline) {
+  const { namespace, name, uid } = pipeline.metadata;
+  return {
+    apiVersion: API_VERSION,
+    kind: AUDIT_TOPIC.kind,
+    metadata: {
+      name,
+      namespace,
+      ownerReferences: [
+        { apiVersion: API_VERSION, kind: AUDIT_PIPELINE.kind, name, uid, controller: true, blockOwnerDeletion: true },
+      ],
+    },
+    spec: { kafka: pipeline.spec.kafka, ...pipeline.spec.topic.template },
+  };
+}

@@ -1,0 +1,63 @@
+import type { AuditPipelineSpec, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { parseDurationMs, parseQuantityBytes } from "../../crds/v1alpha1/shared.ts";
+import type { SinkConfigInput } from "../../sink/config.ts";
+import type { KafkaBackend, PostgresBackend } from "../config.ts";
+
+/** Everything that decides a sink's configuration. */
+export interface SinkInput {
+  readonly pipeline: { readonly namespace: string; readonly name: string };
+  readonly spec: Pick<AuditPipelineSpec, "events" | "workload">;
+  readonly sink: SinkSpec;
+  readonly topic: { readonly topicName: string; readonly deadLetterTopic?: string | undefined };
+  readonly kafka: Pick<KafkaBackend, "bootstrapServers">;
+  readonly postgres: Pick<PostgresBackend, "host" | "port" | "sslMode">;
+  readonly ledger: { readonly database: string; readonly schema: string };
+  readonly consumerGroup: string;
+  /** Where the CA lies in the pod, when the back-end has one. */
+  readonly caFile?: string | undefined;
+}
+
+/** What the sink reads from its ConfigMap. User and password are not in it: they come from the Secret, by environment. */
+export type RenderedSinkConfig = Omit<SinkConfigInput, "store"> & {
+  store: { postgres: Omit<SinkConfigInput["store"]["postgres"], "user" | "password"> };
+};
+
+/** Resource units (`30s`, `8Mi`) become the sink's milliseconds and bytes here, and nowhere else. */
+export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
+  const { pipeline, spec, sink, topic, kafka, postgres, ledger, caFile } = input;
+  const { retry, circuitBreaker, ...delivery } = sink.delivery;
+  return {
+    pipeline: { ...pipeline, sink: sink.name },
+    kafka: { bootstrapServers: [...kafka.bootstrapServers] },
+    source: {
+      topic: topic.topicName,
+      groupId: input.consumerGroup,
+      ...(topic.deadLetterTopic === undefined ? {} : { deadLetterTopic: topic.deadLetterTopic }),
+    },
+    events: {
+      profile: spec.events.profile,
+      tenantFrom: spec.events.tenantFrom,
+      ...(spec.events.tenantFrom === "Pipeline" ? { tenant: spec.events.tenant ?? pipeline.namespace } : {}),
+      maxSize: parseQuantityBytes(spec.events.maxSize),
+    },
+    store: {
+      postgres: {
+        host: postgres.host,
+        port: postgres.port,
+        database: ledger.database,
+        schema: ledger.schema,
+        sslMode: postgres.sslMode,
+        ...(caFile === undefined ? {} : { caFile }),
+      },
+    },
+    delivery: {
+      batchSize: delivery.batchSize,
+      batchBytes: parseQuantityBytes(delivery.batchBytes),
+      flushInterval: parseDurationMs(delivery.flushInterval),
+      timeout: parseDurationMs(delivery.timeout),
+      retry: { initial: parseDurationMs(retry.initial), multiplier: retry.multiplier, max: parseDurationMs(retry.max) },
+      circuitBreaker: { failures: circuitBreaker.failures, openFor: parseDurationMs(circuitBreaker.openFor) },
+    },
+    logLevel: spec.workload.logLevel.toLowerCase() as "debug" | "info" | "warn" | "error",
+  };
+}

@@ -1,0 +1,27 @@
+import { createHash } from "node:crypto";
+
+/** Names of one sink's objects in the pipeline's namespace, and of its consumer group. */
+export interface SinkNames {
+  readonly workload: string;
+  readonly config: string;
+  readonly writerSecret: string;
+  readonly readerSecret: string;
+  readonly consumerGroup: string;
+}
+
+/**
+ * `<pipeline>-<sink>`, which two pairs could share (`a-b` + `c`, `a` + `b-c`): where the sink's own name has a dash, six
+ * digits of a hash follow. A Deployment's pods add 17 characters, and a label value holds 63.
+ */
+export function sinkNames({ namespace, name }: { namespace: string; name: string }, sink: string): SinkNames {
+  const base = `${name}-${sink}${sink.includes("-") ? `-${shortHash(`${name}/${sink}`)}` : ""}`;
+  return {
+    workload: base,
+    config: `${base}-config`,
+    writerSecret: `${base}-writer`,
+    readerSecret: `${base}-reader`,
+    consumerGroup: `audit-pipeline.${namespace}.${name}.${sink}`,
+  };
+}
+
+const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 6);

@@ -1,0 +1,107 @@
+import { describe, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { auditPipelineSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { sinkConfig } from "../../sink/config.ts";
+import { desiredSinkConfig } from "./sink-config.ts";
+import { sinkNames } from "./sink-names.ts";
+import { desiredLoginSecret } from "./sink-secret.ts";
+import { desiredWorkload } from "./sink-workload.ts";
+
+const pipeline = { namespace: "team-a", name: "payments", uid: "00000000-0000-4000-8000-000000000001" };
+
+function input(over: { spec?: object; credential?: string } = {}) {
+  const spec = auditPipelineSpec.parse({ sinks: [{ name: "ledger", postgres: {} }], ...over.spec });
+  const sink = spec.sinks[0];
+  if (sink === undefined) throw new Error("one sink");
+  const names = sinkNames(pipeline, sink.name);
+  const config = desiredSinkConfig({
+    pipeline: { namespace: pipeline.namespace, name: pipeline.name },
+    spec,
+    sink,
+    topic: { topicName: "team-a.payments", deadLetterTopic: "team-a.payments.dlq" },
+    kafka: { bootstrapServers: ["kafka:9092"] },
+    postgres: { host: "postgres", port: 5432, sslMode: "VerifyFull" },
+    ledger: { database: "team-a_payments", schema: "audit" },
+    consumerGroup: names.consumerGroup,
+  });
+  return { pipeline, spec, sink, names, config, credential: over.credential ?? "c1", image: "audit-sink:1" };
+}
+
+const templateOf = (over: Parameters<typeof input>[0]) => {
+  const [, , deployment] = desiredWorkload(input(over));
+  return JSON.stringify(deployment.spec.template);
+};
+
+describe("desiredWorkload", () => {
+  test("renders the smallest pipeline as in the golden file", async () => {
+    const text = desiredWorkload(input())
+      .map((object) => stringify(object))
+      .join("---\n");
+    await expect(text).toMatchFileSnapshot("../../test/golden/sink-workload.yaml");
+  });
+
+  test("renders a configuration that the sink takes, once user and password are added", () => {
+    const { config } = input();
+    const store = { postgres: { ...config.store.postgres, user: "u", password: "p" } };
+    expect(sinkConfig.parse({ ...config, store }).delivery).toMatchObject({
+      batchSize: 5000,
+      flushInterval: 1000,
+      batchBytes: 8388608,
+    });
+  });
+
+  test.for([
+    {
+      name: "another batch size",
+      over: { spec: { sinks: [{ name: "ledger", postgres: {}, delivery: { batchSize: 7 } }] } },
+      rolls: true,
+    },
+    { name: "another password", over: { credential: "c2" }, rolls: true },
+    { name: "more replicas", over: { spec: { workload: { replicas: 3 } } }, rolls: false },
+    { name: "another interval", over: { spec: { interval: "1m" } }, rolls: false },
+    {
+      name: "another deletion policy",
+      over: { spec: { sinks: [{ name: "ledger", postgres: {}, deletionPolicy: { database: "Delete" } }] } },
+      rolls: false,
+    },
+  ])("$name rolls the pods: $rolls", ({ over, rolls }) => {
+    expect(templateOf(over) !== templateOf({})).toBe(rolls);
+  });
+
+  test("has no password in it", () => {
+    expect(JSON.stringify(desiredWorkload(input()))).not.toMatch(/"password":\s*"[^"]/);
+  });
+});
+
+describe("desiredLoginSecret", () => {
+  const login = (policy: "Retain" | "Delete") =>
+    desiredLoginSecret({
+      pipeline,
+      sink: "ledger",
+      secret: "payments-ledger-writer",
+      server: { host: "db", port: 5433, sslMode: "VerifyCa" },
+      database: "team-a_payments",
+      username: "team-a_payments_writer",
+      password: "p@ss/word",
+      policy,
+    });
+
+  test("holds the fields and a URI that says the same", () => {
+    const data = Object.fromEntries(
+      Object.entries(login("Delete").data).map(([key, value]) => [key, Buffer.from(value, "base64").toString()]),
+    );
+    const uri = new URL(data["uri"] ?? "");
+    expect(data).toMatchObject({ host: "db", port: "5433", dbname: "team-a_payments", sslmode: "verify-ca" });
+    expect([uri.hostname, uri.port, decodeURIComponent(uri.password), uri.pathname]).toEqual([
+      "db",
+      "5433",
+      "p@ss/word",
+      "/team-a_payments",
+    ]);
+  });
+
+  test("is left to garbage collection only where the policy says Delete", () => {
+    expect(login("Delete").metadata).toHaveProperty("ownerReferences");
+    expect(login("Retain").metadata).not.toHaveProperty("ownerReferences");
+  });
+});

@@ -1,0 +1,151 @@
+import type {
+  AuditPipeline,
+  AuditPipelineStatus,
+  InventoryItem,
+  SinkStatus,
+} from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { ConditionType } from "../../crds/v1alpha1/conditions.ts";
+import type { Month } from "../desired/postgres-month.ts";
+import type { SinkNames } from "../desired/sink-names.ts";
+import { type Finding, nextConditions, type Report, reportOf, summary } from "./conditions.ts";
+
+/** What a pass found out about the topic a pipeline reads. */
+export interface TopicInUse {
+  readonly name: string;
+  readonly topicName: string;
+  readonly topicId: string;
+  readonly deadLetterTopic?: string;
+}
+
+/** What a pass found out about one sink. Absent members are unknown, not empty. */
+export interface SinkFinding {
+  readonly name: string;
+  readonly names: SinkNames;
+  readonly store: Report;
+  readonly credentials: Report;
+  readonly workload: Report;
+  readonly flow: Report;
+  readonly ledger?: { readonly database: string; readonly schema: string; readonly months: readonly Month[] };
+  readonly readerSecret: boolean;
+  readonly replicas: number;
+  readonly readyReplicas?: number;
+  readonly lag?: number;
+  readonly inventory: readonly InventoryItem[];
+}
+
+export interface PipelineOutcome {
+  readonly requeueAfterMs?: number;
+  readonly topic?: TopicInUse;
+  readonly topicReport: Report;
+  readonly sinks: readonly SinkFinding[];
+  /** Sinks that left the spec and are not torn down yet. */
+  readonly removed?: Report;
+  readonly inventory: readonly InventoryItem[];
+}
+
+/** One condition for each component, and `Ready` over all of them. */
+export function pipelineStatus(
+  pipeline: AuditPipeline,
+  { topic, topicReport, sinks, removed, inventory }: PipelineOutcome,
+  now: string,
+): AuditPipelineStatus {
+  const components: readonly (readonly [ConditionType, readonly Report[]])[] = [
+    ["TopicsReady", [topicReport]],
+    ["StoresReady", sinks.map(({ store }) => store)],
+    ["CredentialsReady", sinks.map(({ credentials }) => credentials)],
+    ["WorkloadsReady", [...sinks.map(({ workload }) => workload), ...(removed ? [removed] : [])]],
+    ["FlowHealthy", sinks.map(({ flow }) => flow)],
+  ];
+  const reports = components.flatMap(([, found]) => found);
+  const findings = [
+    ...summary(reports, "Events flow from the topic into every sink"),
+    ...components.map(([type, found]) => componentFinding(type, found)),
+  ];
+  return {
+    observedGeneration: pipeline.metadata.generation,
+    conditions: nextConditions(pipeline.status?.conditions, findings, {
+      generation: pipeline.metadata.generation,
+      now,
+    }),
+    ...(topic === undefined
+      ? optional("topic", pipeline.status?.topic)
+      : { topic: { name: topic.name, topicName: topic.topicName, topicId: topic.topicId } }),
+    sinks: sinks.map((sink) =>
+      sinkStatus(
+        sink,
+        pipeline.status?.sinks?.find(({ name }) => name === sink.name),
+      ),
+    ),
+    inventory: [...inventory, ...sinks.flatMap((sink) => sink.inventory)],
+  };
+}
+
+/** The status after a pass that got nowhere: what was known stays. */
+export function failedPipelineStatus(pipeline: AuditPipeline, error: unknown, now: string): AuditPipelineStatus {
+  const { generation } = pipeline.metadata;
+  const previous = pipeline.status?.conditions ?? [];
+  const findings = summary([reportOf(error)], "");
+  const rest = previous.filter(({ type }) => !["Ready", "Reconciling", "Stalled"].includes(type));
+  return {
+    ...pipeline.status,
+    observedGeneration: generation,
+    conditions: [...nextConditions(previous, findings, { generation, now }), ...rest],
+  };
+}
+
+/** The status while a deletion waits. */
+export function blockedPipelineStatus(pipeline: AuditPipeline, error: unknown, now: string): AuditPipelineStatus {
+  const { reason, message } = reportOf(error);
+  const { generation } = pipeline.metadata;
+  const previous = pipeline.status?.conditions ?? [];
+  const blocked: Finding = { type: "DeletionBlocked", status: "True", reason, message };
+  return {
+    ...pipeline.status,
+    conditions: [
+      ...previous.filter(({ type }) => type !== "DeletionBlocked"),
+      ...nextConditions(previous, [blocked], { generation, now }),
+    ],
+  };
+}
+
+function componentFinding(type: ConditionType, reports: readonly Report[]): Finding {
+  const bad = reports.find((report) => report.kind === "Stalled") ?? reports.find((report) => report.kind !== "Ok");
+  if (bad !== undefined && bad.kind !== "Ok")
+    return { type, status: "False", reason: bad.reason, message: bad.message };
+  const messages = reports.map((report) => report.message).filter((message) => message !== "");
+  return { type, status: "True", reason: "Succeeded", message: messages.join("; ") };
+}
+
+/** What this pass did not see (a back-end away) stays as it was last seen. */
+function sinkStatus(sink: SinkFinding, before: SinkStatus | undefined): SinkStatus {
+  const { names, ledger } = sink;
+  return {
+    name: sink.name,
+    ready: [sink.store, sink.credentials, sink.workload, sink.flow].every(({ kind }) => kind === "Ok"),
+    replicas: sink.replicas,
+    ...optional("readyReplicas", sink.readyReplicas),
+    ...optional("lag", sink.lag),
+    consumerGroup: names.consumerGroup,
+    ...(ledger === undefined
+      ? optional("postgres", before?.postgres)
+      : {
+          postgres: {
+            database: ledger.database,
+            schema: ledger.schema,
+            secrets: { writer: names.writerSecret, ...(sink.readerSecret ? { reader: names.readerSecret } : {}) },
+            partitions: span(ledger.months),
+          },
+        }),
+  };
+}
+
+function span(months: readonly Month[]): { first?: string; last?: string } {
+  const texts = months.map(({ year, month }) => `${year}-${String(month).padStart(2, "0")}`).sort();
+  const first = texts[0];
+  const last = texts.at(-1);
+  return { ...optional("first", first), ...optional("last", last) };
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
+}
