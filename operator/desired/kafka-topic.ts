@@ -43,7 +43,7 @@ export type TopicBackend = Pick<KafkaBackend, "name" | "namePrefix" | "replicati
 
 const DEFAULT_PARTITIONS = 12;
 
-/** A dead letter is its original plus the reason headers: whatever fits the source must fit there (contracts.md). */
+/** A dead letter is its original plus the reason headers: whatever fits the source must fit there. */
 const DEAD_LETTER_ROOM = 64 * 1024;
 
 /** Kafka's topic configuration keys that a typed field of the spec, or a guarantee, decides; never `spec.config`. */

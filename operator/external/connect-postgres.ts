@@ -1,4 +1,12 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { ConnectionOptions } from "node:tls";
+import { Client, type ClientBase, type ClientConfig, Pool } from "pg";
+import { parse as parseYaml } from "yaml";
+import { z } from "zod";
 import type { PostgresBackend } from "../config.ts";
+import { WaitingError } from "../errors.ts";
+import { fromPostgres } from "./postgres-errors.ts";
 
 /** What the connections need to know of a back-end. */
 export type PostgresServer = Pick<
@@ -6,12 +14,176 @@ export type PostgresServer = Pick<
   "name" | "host" | "port" | "sslMode" | "caFile" | "adminSecretFile" | "maintenanceDatabase"
 >;
 
+export interface Login {
+  readonly user: string;
+  readonly password: string;
+}
+
 export interface PostgresConnections {
-  /** As the admin. Pools are small, per database, and made at the first call. */
-  // biome-ignore lint: the methods come with the implementation
+  /**
+   * As the back-end's admin. Pools are small, per database, and made at the first call. What fails in `work` comes as the
+   * client's own error; what fails before, as WaitingError.
+   */
+  admin<T>(server: PostgresServer, database: string, work: (client: ClientBase) => Promise<T>): Promise<T>;
+  /** As somebody else, over a connection of its own. Failures come as the client's own errors. */
+  login<T>(
+    server: PostgresServer,
+    database: string,
+    login: Login,
+    work: (client: ClientBase) => Promise<T>,
+  ): Promise<T>;
+  /** Closes our sessions in a database that is about to be dropped. */
+  leave(server: PostgresServer, database: string): Promise<void>;
   close(): Promise<void>;
 }
 
+const CONNECT_TIMEOUT_MS = 10_000;
+const STATEMENT_TIMEOUT_MS = 60_000;
+const LOCK_TIMEOUT_MS = 3_000;
+const SESSIONS_PER_DATABASE = 2;
+/** Short: many ledgers on one server, and each idle session costs it a process. */
+const IDLE_MS = 10_000;
+
 export function connectPostgres(): PostgresConnections {
-  throw new Error("not yet");
+  const pools = new Map<string, { pool: Pool; user: string }>();
+
+  async function poolFor(server: PostgresServer, database: string): Promise<Pool> {
+    const key = JSON.stringify([server.name, database]);
+    const { username } = await readAdminSecret(server);
+    const known = pools.get(key);
+    if (known?.user === username) return known.pool;
+
+    const password = async () => (await readAdminSecret(server)).password;
+    const config = await clientConfig(server, database, { user: username, password });
+    const pool = new Pool({ ...config, max: SESSIONS_PER_DATABASE, idleTimeoutMillis: IDLE_MS, allowExitOnIdle: true });
+    // An idle session that the server ends is replaced at the next use; without a listener it would end the process.
+    pool.on("error", () => undefined);
+    const raced = pools.get(key);
+    if (raced?.user === username) return raced.pool;
+    pools.set(key, { pool, user: username });
+    await raced?.pool.end();
+    return pool;
+  }
+
+  return {
+    async admin(server, database, work) {
+      const where = `Logging in to database ${database} of back-end ${server.name}`;
+      const pool = await poolFor(server, database).catch((error: unknown) => fromPostgres(error, where));
+      const client = await pool.connect().catch((error: unknown) => fromPostgres(error, where));
+      try {
+        const result = await work(client);
+        client.release();
+        return result;
+      } catch (error) {
+        // Its state is unknown: the next user gets a fresh one.
+        client.release(true);
+        throw error;
+      }
+    },
+
+    async login(server, database, login, work) {
+      const client = new Client(await clientConfig(server, database, login));
+      client.on("error", () => undefined);
+      try {
+        await client.connect();
+        return await work(client);
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+    },
+
+    async leave(server, database) {
+      const key = JSON.stringify([server.name, database]);
+      const known = pools.get(key);
+      pools.delete(key);
+      await known?.pool.end();
+    },
+
+    async close() {
+      const all = [...pools.values()];
+      pools.clear();
+      await Promise.allSettled(all.map(({ pool }) => pool.end()));
+    },
+  };
+}
+
+async function clientConfig(
+  server: PostgresServer,
+  database: string,
+  { user, password }: { user: string; password: string | (() => Promise<string>) },
+): Promise<ClientConfig> {
+  return {
+    host: server.host,
+    port: server.port,
+    database,
+    user,
+    password,
+    ssl: await tls(server),
+    application_name: "audit-pipeline-operator",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: STATEMENT_TIMEOUT_MS + CONNECT_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    // In the start packet: nothing a tenant creates in a database of theirs is ever found by an unqualified name.
+    options: "-c search_path=pg_catalog -c TimeZone=UTC -c DateStyle=ISO",
+  };
+}
+
+/** libpq's sslmode. Prefer is Disable here where the server has no TLS, as it is there. */
+async function tls(server: PostgresServer): Promise<false | ConnectionOptions> {
+  const ca = server.caFile === undefined ? {} : { ca: await readFile(server.caFile, "utf8") };
+  switch (server.sslMode) {
+    case "Disable":
+      return false;
+    case "Prefer":
+      return (await speaksTls(server)) ? { rejectUnauthorized: false } : false;
+    case "Require":
+      return { rejectUnauthorized: false };
+    case "VerifyCa":
+      return { ...ca, rejectUnauthorized: true, checkServerIdentity: () => undefined };
+    case "VerifyFull":
+      return { ...ca, rejectUnauthorized: true };
+  }
+}
+
+/** The server answers an SSLRequest (PostgreSQL protocol, 55.2.11) with `S` or `N`, and an old one with an error. */
+async function speaksTls({ host, port }: PostgresServer): Promise<boolean> {
+  const { connect } = await import("node:net");
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, timeout: CONNECT_TIMEOUT_MS });
+    socket.once("connect", () => socket.write(Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])));
+    socket.once("data", (answer) => {
+      socket.destroy();
+      resolve(answer[0] === "S".charCodeAt(0));
+    });
+    socket.once("timeout", () => socket.destroy(new Error("connection timeout")));
+    socket.once("error", reject);
+    socket.once("close", () => reject(new Error("connection terminated")));
+  });
+}
+
+const secret = z.object({ username: z.string().min(1), password: z.string().min(1) });
+
+/** Read each time, so that a rotated credential is taken up. The content never gets into an error. */
+async function readAdminSecret({ name, adminSecretFile }: PostgresServer): Promise<z.infer<typeof secret>> {
+  const hint = "it must be YAML {username, password}, or a directory with files of those names";
+  const content = await readSecret(adminSecretFile).catch((cause: NodeJS.ErrnoException) => {
+    const what = `adminSecretFile ${adminSecretFile} of back-end ${name} cannot be read (${cause.code ?? "not YAML"})`;
+    throw new WaitingError("SecretMissing", `${what}: ${hint}`);
+  });
+  const parsed = secret.safeParse(content);
+  if (parsed.success) return parsed.data;
+  throw new WaitingError(
+    "SecretMissing",
+    `adminSecretFile ${adminSecretFile} of back-end ${name} is not usable: ${hint}`,
+  );
+}
+
+async function readSecret(path: string): Promise<unknown> {
+  if (!(await stat(path)).isDirectory()) return parseYaml(await readFile(path, "utf8"));
+  // Files made by hand, and by `kubectl create secret --from-file`, often end with a newline that is not part of it.
+  const read = async (file: string) => (await readFile(join(path, file), "utf8")).replace(/\r?\n$/, "");
+  return { username: await read("username"), password: await read("password") };
 }

@@ -1,7 +1,17 @@
 import type { Month } from "../desired/postgres-month.ts";
+import { monthOf } from "../desired/postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
+import { WaitingError } from "../errors.ts";
 import type { LedgerAction, ObservedLedger } from "../plan/postgres-ledger.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
+import { applyLedgerAction, existsAlready, type LedgerTarget } from "./postgres-apply.ts";
+import { fromPostgres } from "./postgres-errors.ts";
+import { observeLedger } from "./postgres-observe.ts";
+import { type ProbeResult, probeKey, probeLedger } from "./postgres-probe.ts";
+import { identifier } from "./quote.ts";
+import { scramVerifier } from "./scram.ts";
+
+export type { ProbeResult } from "./postgres-probe.ts";
 
 /** One row of `progress`. */
 export interface Progress {
@@ -13,16 +23,6 @@ export interface Progress {
   readonly wantedMonth: Month | undefined;
 }
 
-export interface ProbeResult {
-  readonly ok: boolean;
-  /** One sentence each, fit for a condition. */
-  readonly failures: readonly string[];
-  /** Logins the server did not let in with this password: hand them to planLedger as `rejected`. */
-  readonly rejected: readonly ("writer" | "reader")[];
-  /** Keep the result under this; as long as it is the same, there is no need to probe again. */
-  readonly key: string;
-}
-
 export interface LedgerPasswords {
   readonly writer: string;
   readonly reader?: string | undefined;
@@ -32,7 +32,7 @@ export interface LedgerPasswords {
 export interface PostgresLedger {
   observe(): Promise<ObservedLedger>;
   apply(action: LedgerAction): Promise<void>;
-  /** Empty while there is no table. */
+  /** Empty while there is no table, and where the database is not ours to enter. */
   readProgress(): Promise<readonly Progress[]>;
   /** Logs in as writer (and reader) and sees what is allowed and what is refused; changes nothing. */
   probe(): Promise<ProbeResult>;
@@ -40,12 +40,77 @@ export interface PostgresLedger {
 }
 
 /** `passwords` are needed for apply of SetVerifier and for probe. */
-export function postgresLedger(_options: {
+export function postgresLedger(options: {
   readonly connections: PostgresConnections;
   readonly server: PostgresServer;
   readonly identity: LedgerIdentity;
   readonly names: LedgerNames;
   readonly passwords?: LedgerPasswords | undefined;
 }): PostgresLedger {
-  throw new Error("not yet");
+  const { connections, server, identity, names, passwords } = options;
+  const target: LedgerTarget = {
+    connections,
+    server,
+    identity,
+    names,
+    verifier: (login) => scramVerifier(required(passwords?.[login], login)),
+  };
+  const what = (doing: string) => `${doing} database ${names.database} on back-end ${server.name}`;
+  const observe = () =>
+    observeLedger(connections, server, names, identity).catch((error: unknown) =>
+      fromPostgres(error, what("Looking at")),
+    );
+
+  return {
+    observe,
+
+    async apply(action) {
+      try {
+        await applyLedgerAction(target, action);
+      } catch (error) {
+        if (existsAlready(error)) {
+          const message = `${action.kind}: it was made by somebody else just now; looking at whose it is`;
+          throw new WaitingError("ObjectBusy", message, { requeueAfterMs: 1_000, cause: error });
+        }
+        fromPostgres(error, what(`${action.kind} for`));
+      }
+    },
+
+    async readProgress() {
+      const { relations } = await observe();
+      if (!relations.has("progress")) return [];
+      return readRows(target).catch((error: unknown) => fromPostgres(error, what("Reading progress in")));
+    },
+
+    probe: () =>
+      probeLedger({
+        connections,
+        server,
+        names,
+        writer: required(passwords?.writer, "writer"),
+        reader: passwords?.reader,
+      }),
+    probeKey: () => probeKey(names, { writer: required(passwords?.writer, "writer"), reader: passwords?.reader }),
+  };
+}
+
+async function readRows({ connections, server, names }: LedgerTarget): Promise<readonly Progress[]> {
+  const { rows } = await connections.admin(server, names.database, (client) =>
+    client.query<{ topic_id: string; partition: number; next_offset: string; epoch: string; wanted_ms: string | null }>(
+      `SELECT topic_id, partition, next_offset, epoch, extract(epoch FROM wanted_month)::bigint * 1000 AS wanted_ms
+       FROM ${identifier(names.schema)}.progress ORDER BY topic_id, partition`,
+    ),
+  );
+  return rows.map((row) => ({
+    topicId: row.topic_id,
+    partition: row.partition,
+    nextOffset: BigInt(row.next_offset),
+    epoch: BigInt(row.epoch),
+    wantedMonth: row.wanted_ms === null ? undefined : monthOf(Number(row.wanted_ms)),
+  }));
+}
+
+function required(password: string | undefined, login: string): string {
+  if (password === undefined) throw new Error(`No password was handed over for the ${login}`);
+  return password;
 }

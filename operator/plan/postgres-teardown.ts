@@ -1,12 +1,14 @@
+import type { LedgerRole } from "../desired/postgres-ledger.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Plan } from "./plan.ts";
-import type { LedgerAction, ObservedLedger } from "./postgres-ledger.ts";
+import { findConflicts, type LedgerAction, type ObservedLedger } from "./postgres-ledger.ts";
+import { databaseOwnership, type Marker, ownership } from "./postgres-ownership.ts";
 
 export interface TeardownPolicy {
   readonly database: "Retain" | "Delete";
   /** The writer's logins; owner and reader stay as long as the database. */
   readonly roles: "Retain" | "Delete";
-  /** The annotation confirm-delete names the resource, and the back-end allows deletes: else Delete of the database is Retain. */
+  /** The annotation confirm-delete names the resource, and the back-end allows deletes: else the database is kept. */
   readonly mayDestroy: boolean;
 }
 
@@ -18,12 +20,128 @@ export interface LedgerItem {
   readonly reason: string;
 }
 
-/** The workloads must be stopped before. Not ours by marker: left alone, and a refusal says so. */
-export function planTeardown(
-  _names: LedgerNames,
-  _identity: LedgerIdentity,
-  _observed: ObservedLedger,
-  _policy: TeardownPolicy,
-): Plan<LedgerAction> & { readonly items: readonly LedgerItem[] } {
-  throw new Error("not yet");
+export interface TeardownPlan extends Plan<LedgerAction> {
+  readonly items: readonly LedgerItem[];
 }
+
+/**
+ * The workloads must be stopped before. Repeatable: what is gone or released already needs no action, and stands among
+ * the items all the same. What is not ours by its marker is left alone, and a refusal says so.
+ */
+export function planTeardown(
+  names: LedgerNames,
+  identity: LedgerIdentity,
+  observed: ObservedLedger,
+  policy: TeardownPolicy,
+): TeardownPlan {
+  const destroys = policy.database === "Delete" && policy.mayDestroy;
+  const target: Target = { names, identity, observed };
+  const steps = [
+    ...(policy.roles === "Delete" || destroys
+      ? dropRole(target, "writer")
+      : releaseRole(target, "writer", "deletionPolicy.roles is Retain")),
+    ...(destroys ? destroy(target) : retain(target, policy)),
+  ];
+  return {
+    actions: steps.flatMap(({ action }) => (action === undefined ? [] : [action])),
+    refusals: findConflicts(names, identity, observed),
+    items: steps.map(({ item }) => item),
+  };
+}
+
+interface Target {
+  readonly names: LedgerNames;
+  readonly identity: LedgerIdentity;
+  readonly observed: ObservedLedger;
+}
+
+interface Step {
+  readonly action?: LedgerAction;
+  readonly item: LedgerItem;
+}
+
+/** In a database of the platform only the schema is ours to drop. */
+function destroy(target: Target): Step[] {
+  const { database, schema } = target.names;
+  const data: Step[] =
+    databaseIs(target) === "SchemaOnly"
+      ? [
+          {
+            item: deleted("PostgresSchema", `${database}.${schema}`),
+            ...(schemaIsOurs(target) && { action: { kind: "DropSchema", schema } }),
+          },
+        ]
+      : databaseIs(target) === "Foreign"
+        ? []
+        : [
+            {
+              item: deleted("PostgresDatabase", database),
+              ...(databaseIs(target) === "Ours" && { action: { kind: "DropDatabase", database } }),
+            },
+          ];
+  // The reader first: its sessions would hold the database, and only who may act as a role may end them.
+  return [...dropRole(target, "reader"), ...data, ...dropRole(target, "owner")];
+}
+
+function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
+  const { database, schema } = target.names;
+  const reason =
+    policy === "Retain" ? "deletionPolicy.database is Retain" : "the deletion is not confirmed, or not allowed here";
+  const schemaMarker = schemaIsOurs(target) ? target.observed.schema?.marker : undefined;
+  const databaseMarker = databaseIs(target) === "Ours" ? target.observed.database?.marker : undefined;
+  return [
+    ...release("Schema", schema, schemaMarker, retained("PostgresSchema", `${database}.${schema}`, reason)),
+    ...release("Database", database, databaseMarker, retained("PostgresDatabase", database, reason)),
+    ...releaseRole(target, "reader", "it stays as long as the database"),
+    // Last: a database is ours by its owner's marker.
+    ...releaseRole(target, "owner", "it stays as long as the database"),
+  ];
+}
+
+function dropRole({ names, identity, observed }: Target, kind: LedgerRole): Step[] {
+  const role = names[kind];
+  const found = observed.roles[kind];
+  const item = deleted("PostgresRole", role);
+  if (found === undefined) return [{ item }];
+  if (ownership(found.marker, identity) === "Foreign") return [];
+  return [{ item, action: { kind: kind === "owner" ? "DropRole" : "DropLogin", role } }];
+}
+
+function releaseRole({ names, identity, observed }: Target, kind: LedgerRole, reason: string): Step[] {
+  const marker = observed.roles[kind]?.marker;
+  if (ownership(marker, identity) === "Foreign") return [];
+  return release("Role", names[kind], marker, retained("PostgresRole", names[kind], reason));
+}
+
+function release(
+  object: "Role" | "Database" | "Schema",
+  name: string,
+  found: Marker | undefined,
+  item: LedgerItem,
+): Step[] {
+  if (found === undefined) return [];
+  if (found.state === "Released") return [{ item }];
+  return [{ item, action: { kind: "MarkReleased", object, name, marker: { ...found, state: "Released" } } }];
+}
+
+function databaseIs({ names, identity, observed }: Target): "Ours" | "SchemaOnly" | "Foreign" | "Gone" {
+  if (observed.database === undefined) return "Gone";
+  const found = databaseOwnership(names, identity, observed.database);
+  return typeof found === "object" ? "Foreign" : found;
+}
+
+const schemaIsOurs = ({ names, observed }: Target) => observed.schema?.owner === names.owner;
+
+const deleted = (kind: LedgerItem["kind"], name: string): LedgerItem => ({
+  kind,
+  name,
+  action: "Deleted",
+  reason: "deletionPolicy is Delete",
+});
+
+const retained = (kind: LedgerItem["kind"], name: string, reason: string): LedgerItem => ({
+  kind,
+  name,
+  action: "Retained",
+  reason,
+});

@@ -1,0 +1,114 @@
+import type { ClientBase } from "pg";
+import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
+import { StalledError } from "../errors.ts";
+import { conflict, type Marker, ownership, parseMarker } from "../plan/postgres-ownership.ts";
+import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
+import { inTransaction } from "./postgres-transaction.ts";
+import { identifier } from "./quote.ts";
+
+interface DropTarget {
+  readonly connections: PostgresConnections;
+  readonly server: PostgresServer;
+  readonly names: LedgerNames;
+  readonly identity: LedgerIdentity;
+}
+
+/**
+ * Lets the operator's login act as the role. From PostgreSQL 16 on, who made a role may administer it, and gives the
+ * rest to itself; before, CREATEROLE may grant any role that is no superuser.
+ */
+export async function useRole(client: ClientBase, role: string): Promise<void> {
+  const { rows } = await client.query<{ major: number }>(
+    "SELECT current_setting('server_version_num')::int / 10000 AS major",
+  );
+  const options = (rows[0]?.major ?? 0) >= 16 ? " WITH INHERIT TRUE, SET TRUE" : "";
+  await client.query(`GRANT ${identifier(role)} TO CURRENT_USER${options}`);
+}
+
+/** Ends its sessions, takes what it was granted here, drops it. In a role that may not log in, only the last two. */
+export async function dropLogin(target: DropTarget, role: string): Promise<void> {
+  if (!(await requireOurs(target, role))) return;
+  const { connections, server, names } = target;
+  await connections.admin(server, server.maintenanceDatabase, async (client) => {
+    await inTransaction(client, {}, async () => {
+      await client.query(`ALTER ROLE ${identifier(role)} NOLOGIN`);
+      await useRole(client, role);
+    });
+    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", [role]);
+  });
+  // It owns nothing, so this only takes privileges: in this database, and on the database itself.
+  if (await mayEnter(target)) {
+    await connections.admin(server, names.database, (client) => client.query(`DROP OWNED BY ${identifier(role)}`));
+  }
+  await dropRole(target, role);
+}
+
+export async function dropRole(target: DropTarget, role: string): Promise<void> {
+  if (!(await requireOurs(target, role))) return;
+  const { connections, server } = target;
+  await connections.admin(server, server.maintenanceDatabase, (client) =>
+    client.query(`DROP ROLE IF EXISTS ${identifier(role)}`),
+  );
+}
+
+/** Only as its owner's, and only while that owner is marked ours. */
+export async function dropDatabase(target: DropTarget): Promise<void> {
+  const { connections, server, names } = target;
+  await requireOurs(target, names.owner);
+  const { rows } = await connections.admin(server, server.maintenanceDatabase, (client) =>
+    client.query<{ owner: string }>("SELECT pg_get_userbyid(datdba) AS owner FROM pg_database WHERE datname = $1", [
+      names.database,
+    ]),
+  );
+  const owner = rows[0]?.owner;
+  if (owner === undefined) return;
+  if (owner !== names.owner) throw refusal("Database", names.database, undefined);
+  await connections.leave(server, names.database);
+  await connections.admin(server, server.maintenanceDatabase, (client) =>
+    client.query(`DROP DATABASE IF EXISTS ${identifier(names.database)} WITH (FORCE)`),
+  );
+}
+
+export async function dropSchema(target: DropTarget): Promise<void> {
+  const { connections, server, names } = target;
+  await requireOurs(target, names.owner);
+  await connections.admin(server, names.database, (client) =>
+    inTransaction(client, { role: names.owner }, async () => {
+      const { rows } = await client.query<{ owner: string }>(
+        "SELECT pg_get_userbyid(nspowner) AS owner FROM pg_namespace WHERE nspname = $1",
+        [names.schema],
+      );
+      if (rows[0] === undefined) return;
+      if (rows[0].owner !== names.owner) throw refusal("Schema", names.schema, undefined);
+      await client.query(`DROP SCHEMA ${identifier(names.schema)} CASCADE`);
+    }),
+  );
+}
+
+/** Looked at right before what cannot be undone. False: there is no such role. */
+async function requireOurs({ connections, server, identity }: DropTarget, role: string): Promise<boolean> {
+  const { rows } = await connections.admin(server, server.maintenanceDatabase, (client) =>
+    client.query<{ comment: string | null }>(
+      "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = $1",
+      [role],
+    ),
+  );
+  if (rows[0] === undefined) return false;
+  const marker = parseMarker(rows[0].comment);
+  if (ownership(marker, identity) === "Foreign") throw refusal("Role", role, marker);
+  return true;
+}
+
+async function mayEnter({ connections, server, names }: DropTarget): Promise<boolean> {
+  const { rowCount } = await connections.admin(server, server.maintenanceDatabase, (client) =>
+    client.query("SELECT FROM pg_database WHERE datname = $1 AND has_database_privilege(oid, 'CONNECT')", [
+      names.database,
+    ]),
+  );
+  return rowCount === 1;
+}
+
+function refusal(kind: "Role" | "Database" | "Schema", name: string, marker: Marker | undefined): StalledError {
+  const { reason, message } = conflict(kind, name, marker);
+  return new StalledError(reason, message);
+}

@@ -1,0 +1,61 @@
+import { DatabaseError } from "pg";
+import { WaitingError } from "../errors.ts";
+
+/** SQLSTATE, or its class (first two characters), to what it means for the next try. */
+const MEANING: Readonly<Record<string, { reason: string; requeueAfterMs: number }>> = {
+  "28": { reason: "PostgresUnauthorized", requeueAfterMs: 30_000 },
+  "42501": { reason: "PermissionDenied", requeueAfterMs: 30_000 },
+  "08": { reason: "PostgresUnreachable", requeueAfterMs: 5_000 },
+  "53": { reason: "PostgresUnreachable", requeueAfterMs: 10_000 },
+  "57P": { reason: "PostgresUnreachable", requeueAfterMs: 5_000 },
+  "58": { reason: "PostgresUnreachable", requeueAfterMs: 10_000 },
+  // Read-only: a failover is under way.
+  "25006": { reason: "PostgresUnreachable", requeueAfterMs: 10_000 },
+  // Somebody works on the same object; the next pass looks again.
+  "40": { reason: "ObjectBusy", requeueAfterMs: 2_000 },
+  "55P03": { reason: "ObjectBusy", requeueAfterMs: 2_000 },
+  "57014": { reason: "ObjectBusy", requeueAfterMs: 5_000 },
+  "55006": { reason: "ObjectBusy", requeueAfterMs: 5_000 },
+  // dependent_objects_still_exist: something was granted or made by hand.
+  "2BP01": { reason: "ObjectBusy", requeueAfterMs: 30_000 },
+};
+
+/**
+ * What a failed statement means, by SQLSTATE. `what` says what was being done, with the object's name; no statement
+ * text goes into the message, since it may hold a verifier.
+ * @throws always
+ */
+export function fromPostgres(error: unknown, what: string): never {
+  if (isOurs(error)) throw error;
+  const code = sqlState(error);
+  const meaning = code && (MEANING[code] ?? MEANING[code.slice(0, 3)] ?? MEANING[code.slice(0, 2)]);
+  if (meaning) {
+    const { reason, requeueAfterMs } = meaning;
+    throw new WaitingError(reason, `${what}: ${said(error)} (SQLSTATE ${code})`, { requeueAfterMs, cause: error });
+  }
+  // No SQLSTATE: the connection broke, which node says with a code of its own and the client with none.
+  if (code === undefined && error instanceof Error && isLostConnection(error)) {
+    throw new WaitingError("PostgresUnreachable", `${what}: ${error.message}`, { cause: error });
+  }
+  throw error;
+}
+
+/** Undefined for what the server has not said itself. */
+export const sqlState = (error: unknown): string | undefined =>
+  error instanceof DatabaseError ? error.code : undefined;
+
+const codeOf = (error: unknown) =>
+  typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+
+/** node:net's codes (ECONNREFUSED, ENOTFOUND, ...) and TLS's; the client's own errors about a connection have none. */
+function isLostConnection(error: Error): boolean {
+  const code = codeOf(error);
+  return code === undefined ? /connect|terminated|timeout/i.test(error.message) : /^(E[A-Z]+|ERR_TLS|CERT_)/.test(code);
+}
+
+const said = (error: unknown) => (error instanceof Error ? error.message : "failed");
+
+const isOurs = (error: unknown) =>
+  error instanceof Error && (error.name === "WaitingError" || error.name === "StalledError");
