@@ -1,7 +1,15 @@
 import { decodeAssignment, encodeAssignment, encodeSubscription, protocolName, shareOut } from "./assignment.ts";
 import { backoffMs, pause } from "./backoff.ts";
 import type { GroupHandlers, ReaderOptions } from "./port.ts";
-import { type Broker, BrokerError, type ErrorName, errorCodes, isBrokerError, type KafkaProtocol } from "./protocol.ts";
+import {
+  type Broker,
+  BrokerError,
+  ConnectionError,
+  type ErrorName,
+  errorCodes,
+  isBrokerError,
+  type KafkaProtocol,
+} from "./protocol.ts";
 
 /** What ends a generation for this member. */
 type End = "rebalance" | "lost" | "left";
@@ -51,6 +59,8 @@ export class GroupMembership {
   #memberId = "";
   #generation: Generation | undefined;
   #lastHeartbeatMs = Number.NEGATIVE_INFINITY;
+  /** Since when, and why, the coordinator cannot be reached. */
+  #failing: { readonly sinceMs: number; cause: unknown } | undefined;
   /** The handler under way, and those waiting behind it. */
   #handling: Promise<void> = Promise.resolve();
 
@@ -82,6 +92,18 @@ export class GroupMembership {
       .catch(this.#forgetCoordinator);
   }
 
+  /** Why there has been no way into the group, or no heartbeat, for the session timeout; it goes on trying. */
+  trouble(): Error | undefined {
+    if (this.#failing === undefined) return undefined;
+    const { sinceMs, cause } = this.#failing;
+    const silentMs = performance.now() - sinceMs;
+    if (silentMs < this.#options.sessionTimeoutMs) return undefined;
+    const { groupId } = this.#options;
+    return new ConnectionError(`Group ${groupId} has been out of reach for ${Math.round(silentMs / 1000)} s`, {
+      cause,
+    });
+  }
+
   /** Gives up the partitions at once, without `revoked`: what the caller wants settled it settles before. */
   async leave(): Promise<void> {
     this.#leaving.abort();
@@ -94,10 +116,12 @@ export class GroupMembership {
       try {
         const generation = await this.#enter();
         failures = 0;
+        this.#failing = undefined;
         await this.#give(await this.#hold(generation), generation);
       } catch (error) {
         this.#lose();
         if (isBrokerError(error, ...refusals)) this.#first.reject(error);
+        this.#fail(error);
         await pause(backoffMs(failures++, 100, 5_000), this.#leaving.signal);
       }
     }
@@ -183,6 +207,7 @@ export class GroupMembership {
       const coordinator = await this.#findCoordinator();
       await this.#protocol.heartbeat(coordinator, { groupId, ...generation }, Math.min(leftMs, answerMs));
       this.#lastHeartbeatMs = sentMs;
+      this.#failing = undefined;
       return undefined;
     } catch (error) {
       if (isBrokerError(error, "REBALANCE_IN_PROGRESS")) {
@@ -192,6 +217,7 @@ export class GroupMembership {
       if (isBrokerError(error, "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID")) this.#memberId = "";
       const known = !(error instanceof BrokerError) || error.is(...coordinatorMoved);
       if (!known) return "lost";
+      this.#fail(error);
       this.#coordinator = undefined; // the session is still ours; another heartbeat finds the coordinator's new place
       return undefined;
     }
@@ -224,6 +250,10 @@ export class GroupMembership {
   #handle(handler: () => Promise<void>): Promise<void> {
     this.#handling = this.#handling.then(handler).catch(() => undefined);
     return this.#handling;
+  }
+
+  #fail(cause: unknown): void {
+    this.#failing = { sinceMs: this.#failing?.sinceMs ?? performance.now(), cause };
   }
 
   async #findCoordinator(): Promise<Broker> {

@@ -10,11 +10,9 @@ import {
   leaveGroupV4,
   listOffsetsV6,
   AuthenticationError as LibraryAuthenticationError,
-  type MessageRecord,
   metadataV10,
   murmur2,
   offsetCommitV8,
-  produceV9,
   ResponseError,
   syncGroupV5,
   Writer as WireBody,
@@ -31,8 +29,10 @@ import {
   type FetchAnswer,
   type FetchRequest,
   type KafkaProtocol,
+  type ProduceAnswer,
   type ProduceBatch,
 } from "./protocol.ts";
+import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
 import { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
@@ -52,7 +52,6 @@ const connectTimeoutMs = 5_000;
 const libraryTimeoutMs = 600_000;
 const consumerReplica = -1;
 const readCommitted = 1;
-const allReplicas = -1;
 const groupCoordinator = 0;
 const earliest = -2n;
 const latest = -1n;
@@ -231,20 +230,7 @@ class PlatformaticProtocol implements KafkaProtocol {
 
   async produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number) {
     const connection = await this.#connect(broker, "produce");
-    const answer = await call(
-      connection,
-      timeoutMs,
-      "Produce",
-      produceV9.api,
-      allReplicas,
-      timeoutMs,
-      batches.flatMap(messagesOf),
-      {},
-    );
-    if (typeof answer === "boolean") throw new ConnectionError("Produce was sent without an answer");
-    return answer.responses.flatMap(({ name, partitionResponses }) =>
-      partitionResponses.map(({ index, errorCode }) => ({ topic: name, partition: index, errorCode })),
-    );
+    return call(connection, timeoutMs, "Produce", produce, batches, timeoutMs);
   }
 
   decompress(codec: "gzip" | "snappy" | "lz4" | "zstd", data: Buffer): Buffer {
@@ -306,6 +292,13 @@ const fetch = createAPI(
   (_correlationId, _apiKey, _apiVersion, reader): FetchAnswer => decodeFetch(reader.buffer.slice(reader.position)),
 ) as Api<[FetchRequest], FetchAnswer>;
 
+const produce = createAPI(
+  produceApi.key,
+  produceApi.version,
+  (batches: readonly ProduceBatch[], timeoutMs: number) => WireBody.create().append(encodeProduce(batches, timeoutMs)),
+  (_correlationId, _apiKey, _apiVersion, reader) => decodeProduce(reader.buffer.slice(reader.position)),
+) as Api<[readonly ProduceBatch[], number], ProduceAnswer[]>;
+
 interface Api<Args extends unknown[], Answer> {
   readonly async: (connection: Connection, ...args: Args) => Promise<Answer>;
 }
@@ -357,15 +350,4 @@ function deepest(error: unknown): unknown[] {
 
 function refuse(errorCode: number, doing: string): void {
   if (errorCode !== 0) throw new BrokerError(errorCode, doing);
-}
-
-/** The library takes headers as a map by identity: a view of its own for each keeps order and repeats. */
-function messagesOf({ topic, partition, records }: ProduceBatch): MessageRecord[] {
-  return records.map(({ key, value, headers }) => ({
-    topic,
-    partition,
-    ...(key && { key }),
-    value: value as Buffer, // null is written as null
-    headers: new Map(headers.map(([name, content]) => [name.subarray(), content as Buffer])),
-  }));
 }

@@ -92,15 +92,11 @@ export interface OffsetRange {
   readonly endOffset: bigint;
 }
 
-/** Records that go into one batch of one partition, in order. */
 export interface ProduceBatch {
   readonly topic: string;
   readonly partition: number;
-  readonly records: readonly {
-    readonly key: Buffer | null;
-    readonly value: Buffer | null;
-    readonly headers: readonly (readonly [key: Buffer, value: Buffer | null])[];
-  }[];
+  /** One record batch, encoded. */
+  readonly batch: Buffer;
 }
 
 export interface ProduceAnswer {

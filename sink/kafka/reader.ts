@@ -64,7 +64,10 @@ export class Reader implements EventLogReader {
 
   async fetch(maxWaitMs: number): Promise<readonly FetchedPartition[]> {
     if (this.#view.ageMs() > viewAgeMs) void this.#view.refresh().catch(() => undefined);
-    return this.#fetcher.fetch(this.#required(this.#topicId), maxWaitMs);
+    const fetched = await this.#fetcher.fetch(this.#required(this.#topicId), maxWaitMs);
+    const trouble = fetched.length === 0 ? this.#membership?.trouble() : undefined;
+    if (trouble !== undefined) throw trouble;
+    return fetched;
   }
 
   async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {

@@ -1,6 +1,7 @@
 import { backoffMs, pause } from "./backoff.ts";
 import { TopicView } from "./cluster.ts";
 import { type EventLogWriter, type ProducedRecord, TopicMissingError } from "./port.ts";
+import { encodeBatch, sizeBound } from "./record-batch-encoder.ts";
 import {
   type Broker,
   BrokerError,
@@ -54,7 +55,7 @@ export class Writer implements EventLogWriter {
   async send(records: readonly ProducedRecord[]): Promise<void> {
     const deadline = performance.now() + sendTimeoutMs;
     await Promise.all([...new Set(records.map(({ topic }) => topic))].map((topic) => this.#lookUp(topic, deadline)));
-    let rounds = batchesOf(records, (record) => this.#partitionOf(record));
+    let rounds = batchesOf(records, (record) => this.#partitionOf(record), this.#protocol);
     for (let failures = 0; rounds.length > 0; ) {
       const [round = [], ...rest] = rounds;
       const failed = await this.#sendRound(round, deadline);
@@ -161,14 +162,15 @@ function failuresOf(batches: readonly ProduceBatch[], answers: Awaited<ReturnTyp
 function batchesOf(
   records: readonly ProducedRecord[],
   partitionOf: (record: ProducedRecord) => number,
+  { crc32c }: Pick<KafkaProtocol, "crc32c">,
 ): ProduceBatch[][] {
-  const rounds: ProduceBatch[][] = [];
-  const open = new Map<string, { round: number; bytes: number; records: ProduceBatch["records"][number][] }>();
+  const rounds: { topic: string; partition: number; records: ProducedRecord[] }[][] = [];
+  const open = new Map<string, { round: number; bytes: number; records: ProducedRecord[] }>();
   for (const record of records) {
-    const { topic, key, value, headers } = record;
+    const { topic } = record;
     const partition = partitionOf(record);
     const name = `${topic}-${partition}`;
-    const bytes = sizeOf(record);
+    const bytes = sizeBound(record);
     let batch = open.get(name);
     if (batch === undefined || batch.bytes + bytes > batchBytes) {
       batch = { round: batch === undefined ? 0 : batch.round + 1, bytes: 0, records: [] };
@@ -177,13 +179,10 @@ function batchesOf(
       rounds[batch.round]?.push({ topic, partition, records: batch.records });
     }
     batch.bytes += bytes;
-    batch.records.push({ key, value, headers });
+    batch.records.push(record);
   }
-  return rounds;
+  const now = BigInt(Date.now());
+  return rounds.map((round) =>
+    round.map(({ topic, partition, records: of }) => ({ topic, partition, batch: encodeBatch(of, now, crc32c) })),
+  );
 }
-
-/** With room for lengths and offsets: never less than what stands on the wire. */
-const sizeOf = ({ key, value, headers }: ProducedRecord) =>
-  headers.reduce((sum, [name, content]) => sum + name.length + (content?.length ?? 0) + 10, 40) +
-  (key?.length ?? 0) +
-  (value?.length ?? 0);

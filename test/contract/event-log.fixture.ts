@@ -1,0 +1,164 @@
+import { randomUUID } from "node:crypto";
+import { Admin, type MessageToProduce, Producer } from "@platformatic/kafka";
+import { onTestFinished } from "vitest";
+import type {
+  EventLogReader,
+  FetchedPartition,
+  GroupHandlers,
+  KafkaClient,
+  ReaderOptions,
+} from "../../sink/kafka/port.ts";
+
+export type Message = MessageToProduce<Buffer, Buffer, Buffer, Buffer>;
+
+/** One cluster seen by a test: makes topics, writes what the port's own writer cannot, and clears up after the test. */
+export class Cluster {
+  readonly bootstrapServers: readonly string[];
+  readonly #client: KafkaClient;
+
+  constructor(bootstrapServers: readonly string[], client: KafkaClient) {
+    this.bootstrapServers = bootstrapServers;
+    this.#client = client;
+  }
+
+  get connection() {
+    return { clientId: "contract", bootstrapServers: this.bootstrapServers };
+  }
+
+  async topic(partitions = 1, settings: Record<string, string> = {}, name = `t-${randomUUID()}`): Promise<string> {
+    const configs = Object.entries(settings).map(([key, value]) => ({ name: key, value }));
+    await this.admin((admin) => admin.createTopics({ topics: [name], partitions, replicas: 1, configs }));
+    await until(async () => (await this.topicId(name)) !== undefined, `topic ${name}`);
+    return name;
+  }
+
+  async topicId(topic: string): Promise<string | undefined> {
+    const metadata = await this.admin((admin) => admin.metadata({ topics: [topic], forceUpdate: true })).catch(
+      () => null,
+    );
+    return metadata?.topics.get(topic)?.id;
+  }
+
+  async admin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
+    const admin = new Admin({ clientId: "contract-admin", bootstrapBrokers: [...this.bootstrapServers], retries: 5 });
+    try {
+      return await work(admin);
+    } finally {
+      await admin.close();
+    }
+  }
+
+  /** One record batch. */
+  async produce(messages: Message[], compression: "none" | "gzip" | "snappy" | "lz4" | "zstd" = "none") {
+    const producer = new Producer<Buffer, Buffer, Buffer, Buffer>({
+      clientId: "contract-producer",
+      bootstrapBrokers: [...this.bootstrapServers],
+    });
+    try {
+      await producer.send({ messages, acks: -1, compression });
+    } finally {
+      await producer.close();
+    }
+  }
+
+  async transaction(messages: Message[], end: "commit" | "abort") {
+    const producer = new Producer<Buffer, Buffer, Buffer, Buffer>({
+      clientId: "contract-transactions",
+      bootstrapBrokers: [...this.bootstrapServers],
+      transactionalId: randomUUID(),
+      idempotent: true,
+      retries: 10,
+    });
+    try {
+      const transaction = await producer.beginTransaction();
+      await transaction.send({ messages });
+      await transaction[end]();
+    } finally {
+      await producer.close();
+    }
+  }
+
+  reader(topic: string, over: Partial<ReaderOptions> = {}): EventLogReader {
+    const reader = this.#client.createReader(this.connection, {
+      topic,
+      groupId: `g-${randomUUID()}`,
+      sessionTimeoutMs: 4_000,
+      rebalanceTimeoutMs: 6_000,
+      heartbeatIntervalMs: 200,
+      maxBytesPerPartition: 1_048_576,
+      maxBytes: 52_428_800,
+      ...over,
+    });
+    onTestFinished(() => reader.close());
+    return reader;
+  }
+
+  /** A reader that is the only member and reads everything from offset 0. */
+  async readerFromStart(topic: string, over: Partial<ReaderOptions> = {}): Promise<EventLogReader> {
+    const reader = this.reader(topic, over);
+    await reader.open();
+    await reader.join({
+      ...idle,
+      async assigned(partitions) {
+        for (const partition of partitions) reader.seek(partition, 0n);
+      },
+    });
+    return reader;
+  }
+
+  writer() {
+    const writer = this.#client.createWriter(this.connection);
+    onTestFinished(() => writer.close());
+    return writer;
+  }
+}
+
+export const idle: GroupHandlers = {
+  assigned: async () => undefined,
+  revoked: async () => undefined,
+  lost: () => undefined,
+};
+
+/** Fetches until `enough`, and returns all that came; fails after 20 s. */
+export async function fetchUntil(
+  reader: EventLogReader,
+  enough: (fetched: readonly FetchedPartition[]) => boolean,
+): Promise<FetchedPartition[]> {
+  const fetched: FetchedPartition[] = [];
+  await until(async () => {
+    fetched.push(...(await reader.fetch(250)));
+    return enough(fetched);
+  }, "what was to be fetched");
+  return fetched;
+}
+
+export const recordsOf = (fetched: readonly FetchedPartition[]) => fetched.flatMap(({ records }) => records);
+
+export const fetchRecords = async (reader: EventLogReader, count: number) =>
+  recordsOf(await fetchUntil(reader, (fetched) => recordsOf(fetched).length >= count));
+
+/** Whatever comes within the time. */
+export async function fetchFor(reader: EventLogReader, ms: number): Promise<FetchedPartition[]> {
+  const fetched: FetchedPartition[] = [];
+  for (const end = performance.now() + ms; performance.now() < end; ) fetched.push(...(await reader.fetch(100)));
+  return fetched;
+}
+
+export async function until(holds: () => boolean | Promise<boolean>, what: string, ms = 20_000): Promise<void> {
+  for (const end = performance.now() + ms; !(await holds()); await sleep(20)) {
+    if (performance.now() > end) throw new Error(`Waited ${ms} ms in vain for ${what}`);
+  }
+}
+
+export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** Nothing of this process runs meanwhile, as under SIGSTOP. */
+export const freeze = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+export const text = (value: string) => Buffer.from(value);
+export const message = (topic: string, value: string, over: Partial<Message> = {}): Message => ({
+  topic,
+  partition: 0,
+  value: text(value),
+  ...over,
+});
