@@ -17,7 +17,7 @@ export function show(text: string): void {
 
 export function table(rows: readonly Record<string, unknown>[]): void {
   const columns = Object.keys(rows[0] ?? {});
-  const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? "")))];
+  const cells = [columns, ...rows.map((row) => columns.map((column) => textOf(row[column])))];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]?.length ?? 0)));
   show(
     cells
@@ -36,4 +36,9 @@ export function expectEqual(what: string, found: unknown, wanted: unknown): void
   const [is, must] = [JSON.stringify(found), JSON.stringify(wanted)];
   if (is !== must) throw new Error(`${what}: found ${is}, promised ${must}`);
   show(`${styleText("green", "ok")}  ${what}: ${is}`);
+}
+
+function textOf(cell: unknown): string {
+  if (cell instanceof Date) return cell.toISOString();
+  return typeof cell === "string" ? cell : JSON.stringify(cell ?? "");
 }

@@ -74,7 +74,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
         case "FinalizeBlocked":
           return blockedPipelineStatus(pipeline, result.error, now());
         case "Paused":
-          return undefined;
+          return pipeline.status;
       }
     },
 

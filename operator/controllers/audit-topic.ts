@@ -74,7 +74,7 @@ export function auditTopicReconciler(
         case "FinalizeBlocked":
           return blockedTopicStatus(resource, result.error, now());
         case "Paused":
-          return undefined;
+          return resource.status;
       }
     },
   };

@@ -12,10 +12,10 @@ import type { KubeObject } from "../runtime/object-store.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
 import type { Report } from "../status/conditions.ts";
 import type { Attempts } from "./attempts.ts";
-import { FIELD_MANAGER } from "./field-manager.ts";
 import type { Deps } from "./deps.ts";
-import type { WantedMonths } from "./wanted-months.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
 import { ensureLedger, type LedgerPlace, ledgerPlace, proveCredentials, type ReadyLedger } from "./sink-ledger.ts";
+import type { WantedMonths } from "./wanted-months.ts";
 
 interface SinkStep {
   readonly pipeline: AuditPipeline;

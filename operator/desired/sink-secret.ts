@@ -1,5 +1,5 @@
-import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import type { PostgresBackend } from "../config.ts";
 import { sinkLabels } from "./sink-labels.ts";
 

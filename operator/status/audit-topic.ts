@@ -1,7 +1,7 @@
 import type { AuditTopic, AuditTopicStatus } from "../../crds/v1alpha1/audit-topic.ts";
 import type { ObservedTopic } from "../plan/kafka-topic.ts";
-import { nextConditions, type Report, refused, reportOf, summary } from "./conditions.ts";
 import type { Refusal } from "../plan/plan.ts";
+import { nextConditions, type Report, refused, reportOf, summary } from "./conditions.ts";
 
 /** How one topic fared in a pass. */
 export interface TopicFinding {
