@@ -41,9 +41,17 @@ export async function readObjects(dir: string): Promise<Stored[]> {
   const root = join(dir, "objects");
   const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(missing);
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".json"));
-  return Promise.all(
-    files.map(async ({ parentPath, name }) => JSON.parse(await readFile(join(parentPath, name), "utf8")) as Stored),
-  );
+  const found = await Promise.all(files.map(({ parentPath, name }) => readObject(join(parentPath, name))));
+  return found.filter((stored) => stored !== undefined);
+}
+
+/** Undefined when it was removed meanwhile: the folder may be read beside the process that writes it. */
+async function readObject(path: string): Promise<Stored | undefined> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return text === undefined ? undefined : (JSON.parse(text) as Stored);
 }
 
 async function syncFolder(folder: string): Promise<void> {
