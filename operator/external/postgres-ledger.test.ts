@@ -1,8 +1,12 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { asLogin, asSuperuser, ledgerFixture, uniqueNamespace } from "../../test/support/ledger.ts";
 import { sharedServers } from "../../test/support/servers.ts";
+import type { Ledger } from "../desired/postgres-ledger.ts";
+import { planLedger } from "../plan/postgres-ledger.ts";
 import { markerText } from "../plan/postgres-ownership.ts";
+import { planTeardown } from "../plan/postgres-teardown.ts";
 import { connectPostgres } from "./connect-postgres.ts";
+import type { PostgresLedger } from "./postgres-ledger.ts";
 import { identifier, literal } from "./quote.ts";
 
 const connections = connectPostgres();
@@ -31,11 +35,297 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     expect((await ledger.access.observe()).months).toEqual(ledger.desired.months);
   });
 
-  test("passes its own permission probe, under a key that follows the passwords", async () => {
+  test("stopped after any action and started again, ends the same", async () => {
+    const total = (await fixture().plan()).actions.length;
+    for (let done = 0; done < total; done++) {
+      const ledger = fixture();
+      const { actions } = await ledger.plan();
+      for (const action of actions.slice(0, done)) await ledger.access.apply(action);
+      await ledger.converge();
+      expect(await ledger.plan(), `after ${done} actions`).toEqual({ actions: [], refusals: [] });
+    }
+  });
+
+  test("does every action twice without harm", async () => {
+    const ledger = fixture();
+    const creates = new Set(["CreateOwnerRole", "CreateLoginRole", "CreateDatabase", "CreateSchema", "AttachMonth"]);
+    for (const action of (await ledger.plan()).actions) {
+      await ledger.access.apply(action);
+      if (!creates.has(action.kind)) await ledger.access.apply(action);
+    }
+    expect(await ledger.plan()).toEqual({ actions: [], refusals: [] });
+  });
+
+  test("never takes a role that somebody else made", async () => {
+    const ledger = fixture();
+    await asSuperuser(pg, "postgres", (client) => client.query(`CREATE ROLE ${identifier(ledger.names.writer)}`));
+    expect((await ledger.plan()).refusals.map(({ reason }) => reason)).toEqual(["RoleConflict"]);
+    expect(await ledger.converge()).toEqual([]);
+  });
+
+  test("does not take 42710 for success: a role made between look and act is a conflict", async () => {
+    const ledger = fixture();
+    const { actions } = await ledger.plan();
+    await asSuperuser(pg, "postgres", (client) => client.query(`CREATE ROLE ${identifier(ledger.names.owner)}`));
+    const [create] = actions;
+    expect(create?.kind).toBe("CreateOwnerRole");
+    if (create) await expect(ledger.access.apply(create)).rejects.toMatchObject({ name: "WaitingError" });
+    expect((await ledger.plan()).refusals[0]?.reason).toBe("RoleConflict");
+  });
+
+  test("never takes another pipeline's roles or database, though the names are the same", async () => {
+    const first = fixture();
+    await first.converge();
+    const { namespace } = first.identity;
+    const second = fixture({ namespace, name: "other", database: first.names.database });
+    const refusals = (await second.plan()).refusals;
+    expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(["RoleConflict", "DatabaseConflict"]));
+    expect(refusals[0]?.message).toContain(`${namespace}/payments`);
+    // Another schema means other roles; the database is still not theirs to enter.
+    const third = fixture({ namespace, name: "other", database: first.names.database, schema: "theirs" });
+    expect((await third.plan()).refusals.map(({ reason }) => reason)).toEqual(["DatabaseConflict"]);
+    expect((await third.access.observe()).schema).toBeUndefined();
+  });
+
+  test("never takes an unmarked database that merely has the default name", async () => {
+    const ledger = fixture();
+    await asSuperuser(pg, "postgres", (client) => client.query(`CREATE DATABASE ${identifier(ledger.names.database)}`));
+    expect((await ledger.plan()).refusals.map(({ reason }) => reason)).toEqual(["DatabaseConflict"]);
+    expect(await ledger.converge()).toEqual([]);
+    expect(await rolesOf(ledger.identity.namespace)).toEqual([]);
+  });
+
+  test("in a database of the platform owns one schema, and closes nothing else", async () => {
+    const namespace = uniqueNamespace();
+    const database = `${namespace}_platform`;
+    await asSuperuser(pg, "postgres", async (client) => {
+      await client.query(`CREATE DATABASE ${identifier(database)}`);
+      await client.query(`GRANT CREATE ON DATABASE ${identifier(database)} TO ${identifier(pg.admin.user)}`);
+    });
+    const ledger = fixture({ namespace, database, schema: "trail" });
+    const done = await ledger.converge();
+    expect(done).not.toContain("CreateDatabase");
+    expect(await ledger.plan()).toEqual({ actions: [], refusals: [] });
+    expect(await ledger.access.probe()).toMatchObject({ ok: true, failures: [] });
+
+    await ledger.teardown(DELETE);
+    const left = await asSuperuser(pg, database, (client) =>
+      client.query("SELECT nspname FROM pg_namespace WHERE nspname = 'trail'"),
+    );
+    expect(left.rowCount).toBe(0);
+    expect(await rolesOf(namespace)).toEqual([]);
+  });
+
+  test("says which GRANT the platform must run where its own database is closed", async () => {
+    const namespace = uniqueNamespace();
+    const database = `${namespace}_closed`;
+    await asSuperuser(pg, "postgres", async (client) => {
+      await client.query(`CREATE DATABASE ${identifier(database)}`);
+      await client.query(`REVOKE ALL ON DATABASE ${identifier(database)} FROM PUBLIC`);
+      await client.query(`GRANT CONNECT, CREATE ON DATABASE ${identifier(database)} TO ${identifier(pg.admin.user)}`);
+    });
+    const ledger = fixture({ namespace, database });
+    await expect(ledger.converge()).rejects.toMatchObject({
+      reason: "PermissionDenied",
+      message: expect.stringMatching(/permission denied|GRANT CONNECT, TEMPORARY ON DATABASE/),
+    });
+  });
+
+  test("refuses a schema that somebody else made in the platform's database", async () => {
+    const namespace = uniqueNamespace();
+    const database = `${namespace}_platform`;
+    await asSuperuser(pg, "postgres", (client) => client.query(`CREATE DATABASE ${identifier(database)}`));
+    await asSuperuser(pg, database, (client) => client.query("CREATE SCHEMA trail"));
+    const ledger = fixture({ namespace, database, schema: "trail" });
+    expect((await ledger.plan()).refusals.map(({ reason }) => reason)).toEqual(["SchemaConflict"]);
+  });
+
+  test("takes back every grant made by hand", async () => {
     const ledger = fixture();
     await ledger.converge();
-    const result = await ledger.access.probe();
-    expect(result).toEqual({ ok: true, failures: [], rejected: [], key: ledger.access.probeKey() });
-    expect(fixture({ namespace: ledger.identity.namespace }).access.probeKey()).not.toBe(result.key);
+    const { database, schema, writer, reader } = ledger.names;
+    const on = `${identifier(schema)}`;
+    const stranger = identifier(`${ledger.identity.namespace}_stranger`);
+    await asSuperuser(pg, database, async (client) => {
+      await client.query(`CREATE ROLE ${stranger}`);
+      await client.query(`GRANT DELETE ON ${on}.events TO ${identifier(writer)}`);
+      await client.query(`GRANT UPDATE (raw) ON ${on}.events TO ${identifier(reader)}`);
+      await client.query(`GRANT SELECT ON ${on}.skipped TO ${stranger} WITH GRANT OPTION`);
+      await client.query(`GRANT SELECT ON ${on}.events_2026_11 TO PUBLIC`);
+      await client.query(`GRANT CONNECT ON DATABASE ${identifier(database)} TO PUBLIC`);
+      await client.query(`GRANT CREATE ON SCHEMA ${on} TO ${identifier(writer)}`);
+    });
+    const done = await ledger.converge();
+    expect(done).toEqual(Array.from({ length: 6 }, () => "SetGrants"));
+    expect(await ledger.plan()).toEqual({ actions: [], refusals: [] });
+    expect(await ledger.access.probe()).toMatchObject({ ok: true });
+  });
+
+  test("gives back what was revoked, and a login that was taken", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const { database, schema, writer, owner } = ledger.names;
+    await asSuperuser(pg, database, async (client) => {
+      await client.query(`REVOKE INSERT ON ${identifier(schema)}.events FROM ${identifier(writer)}`);
+      await client.query(`ALTER ROLE ${identifier(writer)} NOLOGIN`);
+      await client.query(`ALTER ROLE ${identifier(writer)} RESET idle_in_transaction_session_timeout`);
+      await client.query(`ALTER DEFAULT PRIVILEGES FOR ROLE ${identifier(owner)} IN SCHEMA ${identifier(schema)}
+        REVOKE ALL ON TABLES FROM ${identifier(ledger.names.reader)}`);
+    });
+    expect((await ledger.converge()).sort()).toEqual(["SetGrants", "SetGrants", "SetLogin", "SetRoleSettings"]);
+    expect(await ledger.plan()).toEqual({ actions: [], refusals: [] });
+  });
+
+  test("reports privileges that only a superuser can have given", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const { owner, writer } = ledger.names;
+    await asSuperuser(pg, "postgres", (client) => client.query(`GRANT ${identifier(owner)} TO ${identifier(writer)}`));
+    const { actions, refusals } = await ledger.plan();
+    expect(actions).toEqual([]);
+    expect(refusals.map(({ reason }) => reason)).toEqual(["UnexpectedPrivilege", "UnexpectedPrivilege"]);
+    expect((await ledger.access.probe()).ok).toBe(false);
+  });
+
+  test("attaches a month while a sink is writing, and its reader sees it", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const { database, writer, reader } = ledger.names;
+    const later = { ...ledger.desired, months: [...ledger.desired.months, { year: 2027, month: 1 }] };
+    const login = { user: writer, password: ledger.passwords.writer };
+
+    await asLogin(pg, login, database, async (sink) => {
+      await sink.query("BEGIN");
+      await sink.query(insertEvent("2026-11-15T00:00:00Z"));
+      await converge(ledger.access, later);
+      await sink.query("COMMIT");
+      await sink.query(insertEvent("2027-01-31T23:59:59.999Z"));
+    });
+    const { rows } = await asLogin(pg, { user: reader, password: ledger.passwords.reader ?? "" }, database, (client) =>
+      client.query("SELECT id FROM audit.events_2027_01"),
+    );
+    expect(rows).toHaveLength(1);
+    expect((await ledger.access.observe()).months).toEqual(later.months);
+  });
+
+  test("answers a missing month with 23514 and no constraint name, which is how a sink knows it", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const login = { user: ledger.names.writer, password: ledger.passwords.writer };
+    const writing = asLogin(pg, login, ledger.names.database, (sink) =>
+      sink.query(insertEvent("2031-05-05T00:00:00Z")),
+    );
+    await expect(writing).rejects.toMatchObject({ code: "23514", constraint: undefined });
+  });
+
+  test("reads what the sinks have stored and which month they miss", async () => {
+    const ledger = fixture();
+    expect(await ledger.access.readProgress()).toEqual([]);
+    await ledger.converge();
+    const topicId = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+    await asLogin(pg, { user: ledger.names.writer, password: ledger.passwords.writer }, ledger.names.database, (sink) =>
+      sink.query(`INSERT INTO audit.progress (topic_id, partition, next_offset, epoch, chain, wanted_month)
+        VALUES ('${topicId}', 3, 9007199254740993, 7, '', '2031-05-01'), ('${topicId}', 4, 0, 1, '', NULL)`),
+    );
+    expect(await ledger.access.readProgress()).toEqual([
+      { topicId, partition: 3, nextOffset: 9007199254740993n, epoch: 7n, wantedMonth: { year: 2031, month: 5 } },
+      { topicId, partition: 4, nextOffset: 0n, epoch: 1n, wantedMonth: undefined },
+    ]);
+  });
+
+  test("retained, is taken back by the next resource of the name, with its rows", async () => {
+    const first = fixture();
+    await first.converge();
+    const { namespace } = first.identity;
+    await asLogin(pg, { user: first.names.writer, password: first.passwords.writer }, first.names.database, (sink) =>
+      sink.query(insertEvent("2026-11-15T00:00:00Z")),
+    );
+    expect(await first.teardown(RETAIN)).toContain("MarkReleased");
+    expect(await first.teardown(RETAIN)).toEqual([]);
+    expect(await rolesOf(namespace)).toEqual([first.names.owner, first.names.reader]);
+
+    const second = fixture({ namespace, uid: "uid-2" });
+    const { actions, refusals } = await second.plan();
+    expect(refusals).toEqual([]);
+    expect(
+      actions.filter(({ kind }) => kind === "TakeBack").map((action) => "object" in action && action.object),
+    ).toEqual(["Role", "Role", "Database", "Schema"]);
+    for (const action of actions) await second.access.apply(action);
+    expect(await second.plan()).toEqual({ actions: [], refusals: [] });
+    expect(await second.access.probe()).toMatchObject({ ok: true });
+    const { rows } = await asLogin(
+      pg,
+      { user: second.names.reader, password: second.passwords.reader ?? "" },
+      second.names.database,
+      (client) => client.query("SELECT id FROM audit.events"),
+    );
+    expect(rows).toHaveLength(1);
+  });
+
+  test("is not taken from a live owner by a resource of the same name with another uid", async () => {
+    const first = fixture();
+    await first.converge();
+    const second = fixture({ namespace: first.identity.namespace, uid: "uid-2" });
+    expect((await second.plan()).refusals[0]?.reason).toBe("RoleConflict");
+    expect(await second.teardown(DELETE)).toEqual([]);
+    expect(await first.plan()).toEqual({ actions: [], refusals: [] });
+  });
+
+  test("a deletion nobody confirmed keeps the data", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    expect(await ledger.teardown({ ...DELETE, mayDestroy: false })).not.toContain("DropDatabase");
+    expect((await ledger.access.observe()).database).toBeDefined();
+  });
+
+  test("deleted, leaves nothing, though its logins are in the middle of something", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const login = { user: ledger.names.writer, password: ledger.passwords.writer };
+    await asLogin(pg, login, ledger.names.database, async (sink) => {
+      sink.on("error", () => undefined);
+      await sink.query("BEGIN");
+      await sink.query(insertEvent("2026-11-15T00:00:00Z"));
+      await ledger.teardown(DELETE);
+    }).catch(() => undefined);
+    expect(await rolesOf(ledger.identity.namespace)).toEqual([]);
+    expect((await ledger.access.observe()).database).toBeUndefined();
+    expect(await ledger.teardown(DELETE)).toEqual([]);
+  });
+
+  test.each([["Retain", RETAIN] as const, ["Delete", DELETE] as const])(
+    "a teardown with %s, stopped after any action and started again, ends the same",
+    async (_, policy) => {
+      for (let done = 0; done < 6; done++) {
+        const ledger = fixture({ months: [] });
+        await ledger.converge();
+        const { actions } = planTeardown(ledger.names, ledger.identity, await ledger.access.observe(), policy);
+        for (const action of actions.slice(0, done)) await ledger.access.apply(action);
+        await ledger.teardown(policy);
+        const left = await rolesOf(ledger.identity.namespace);
+        expect(left, `after ${done} actions`).toEqual(
+          policy === DELETE ? [] : [ledger.names.owner, ledger.names.reader],
+        );
+      }
+    },
+  );
+
+  test("tells a marker by its content, not by its being there", async () => {
+    const ledger = fixture();
+    const foreign = { ...ledger.identity, clusterId: "another-cluster", state: "Released" } as const;
+    await asSuperuser(pg, "postgres", async (client) => {
+      await client.query(`CREATE ROLE ${identifier(ledger.names.owner)}`);
+      await client.query(`COMMENT ON ROLE ${identifier(ledger.names.owner)} IS ${literal(markerText(foreign))}`);
+    });
+    expect((await ledger.plan()).refusals.map(({ reason }) => reason)).toEqual(["RoleConflict"]);
   });
 });
+
+/** As a sink writes it, but for the fields that do not matter here. */
+const insertEvent = (recordedAt: string) =>
+  `INSERT INTO audit.events (tenant, source, id, type, recorded_at, topic_id, partition, "offset", raw, headers, sha256, chain)
+   VALUES ('t', '/s', 'id', 'x', '${recordedAt}', '3f2504e0-4f89-41d3-9a0c-0305e82c3301', 0, 0, '', '', '', '')`;
+
+async function converge(access: PostgresLedger, desired: Ledger): Promise<void> {
+  for (const action of planLedger(desired, await access.observe()).actions) await access.apply(action);
+}
