@@ -1,15 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { startKafka } from "../../hack/servers/kafka.ts";
 import { type Postgres, startPostgres } from "../../hack/servers/postgres.ts";
-import { stateFolder } from "../../hack/servers/registry.ts";
+import { identify } from "../../hack/servers/process.ts";
+import { stateFolder, sweep } from "../../hack/servers/registry.ts";
 import type { Pg } from "./servers.ts";
 
 /** Starts the servers of a run, all at once, and returns what ends them. They also end with vitest, however it ends. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  mkdirSync(stateFolder, { recursive: true });
-  const folder = mkdtempSync(join(stateFolder, "test-"));
+  sweep();
+  removeLeftovers();
+  const folder = join(stateFolder, `test-${process.pid}`);
+  mkdirSync(folder, { recursive: true });
   const [kafka, postgres15, postgres18] = await Promise.all([
     startKafka({ dir: join(folder, "kafka") }),
     startPostgres({ major: 15, dir: join(folder, "postgres-15") }),
@@ -25,6 +28,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await Promise.all([kafka.remove(), postgres15.remove(), postgres18.remove()]);
     rmSync(folder, { recursive: true, force: true });
   };
+}
+
+/** The folders of runs that were killed. */
+function removeLeftovers(): void {
+  for (const name of existsSync(stateFolder) ? readdirSync(stateFolder) : []) {
+    const [, pid] = /^test-(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && identify(Number(pid)) === undefined) {
+      rmSync(join(stateFolder, name), { recursive: true, force: true });
+    }
+  }
 }
 
 const connection = ({ host, port, superuser, admin }: Postgres): Pg => ({ host, port, superuser, admin });
