@@ -34,11 +34,15 @@ export function causesOf(issue: z.core.$ZodIssue, root: z.core.$ZodType, value: 
       cause(join(at.field, key), "an unknown field", `allowed are ${known.join(", ")}: ${spelling(key, known)}`),
     );
   }
+  if (issue.code === "invalid_key") {
+    const rules = issue.issues.map((inner) => allowedBy(inner, inner.input)).join(", ");
+    return [cause(at.field, `the key ${show(issue.path.at(-1))}`, rules)];
+  }
   return [cause(at.field, show(at.value), allowedBy(issue, at.value))];
 }
 
 function allowedBy(issue: z.core.$ZodIssue, found: unknown): string {
-  if (found === undefined) return "a value is required";
+  if (found === undefined && issue.code === "invalid_type") return "a value is required";
   switch (issue.code) {
     case "invalid_type":
       return `must be ${article(issue.expected)}${issue.expected === "string" ? ": put it in quotes" : ""}`;

@@ -31,7 +31,7 @@ const partitionCount = (what: string) =>
 
 const ownedKey = ([key, fix]: [string, string]): Rule<Record<string, string | null>> => ({
   kind: "Value",
-  cel: `!('${key}' in self)`,
+  cel: `self.all(key, key != '${key}')`,
   message: `may not set ${key}: remove it; ${fix}`,
   holds: (self) => !Object.hasOwn(self, key),
 });
@@ -62,7 +62,7 @@ const deadLetter = withRules(
       .boolean()
       .default(true)
       .describe(
-        "Whether events that no store can ever take go to a topic of their own. Default true; with false such an event holds its partition until somebody acts.",
+        "Whether events that no store can ever take go to a topic of their own. Default true; a change restarts the sinks' pods, and with false such an event holds its partition until somebody acts.",
       ),
     topicName: topicName
       .optional()

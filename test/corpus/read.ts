@@ -17,7 +17,7 @@ export function corpus(folder: "accepted" | "refused"): CorpusFile[] {
     .map((name) => {
       const text = readFileSync(new URL(name, directory), "utf8");
       const objects = parseAllDocuments(text).map((document) => document.toJS() as unknown);
-      const field = /^# field: (\S+)$/m.exec(text)?.[1];
+      const field = /^# field: (.+)$/m.exec(text)?.[1];
       return { name, field, before: objects.length === 2 ? objects[0] : undefined, object: objects.at(-1) };
     });
 }
