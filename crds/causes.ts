@@ -42,7 +42,7 @@ export function causesOf(issue: z.core.$ZodIssue, root: z.core.$ZodType, value: 
 }
 
 function allowedBy(issue: z.core.$ZodIssue, found: unknown): string {
-  if (found === undefined && issue.code === "invalid_type") return "a value is required";
+  if (found === undefined && issue.code === "invalid_type") return `${article(issue.expected)} is required`;
   switch (issue.code) {
     case "invalid_type":
       return `must be ${article(issue.expected)}${issue.expected === "string" ? ": put it in quotes" : ""}`;
@@ -72,9 +72,22 @@ const article = (expected: string) =>
   ] ?? `a ${expected}`;
 
 function spelling(key: string, known: readonly string[]): string {
-  const plain = (word: string) => word.toLowerCase().replaceAll(/[^a-z]/g, "");
-  const near = known.find((name) => plain(name) === plain(key));
-  return near === undefined ? "remove it, or correct its spelling or place" : `write ${near}`;
+  const near = known.find((name) => edits(name.toLowerCase(), key.toLowerCase().replaceAll(/[_-]/g, "")) <= 2);
+  return near === undefined ? "remove it, or move it where it belongs" : `write ${near}`;
+}
+
+/** Levenshtein distance. */
+function edits(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1];
+    for (let j = 1; j <= to.length; j++) {
+      const [above = 0, before = 0, diagonal = 0] = [row[j], next[j - 1], row[j - 1]];
+      next.push(Math.min(above + 1, before + 1, diagonal + (letter === to[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[to.length] ?? to.length;
 }
 
 const fieldsOf = (schema: z.core.$ZodType): string[] => {

@@ -176,7 +176,7 @@ const intOrString = z
         .string()
         .min(1)
         .max(32)
-        .regex(/^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/),
+        .regex(/^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/, "a quantity, as in 500m, 2 or 256Mi"),
     ],
     "a quantity, as in 500m, 2 or 256Mi",
   )
@@ -204,7 +204,10 @@ const events = withRules(
       .string()
       .min(1)
       .max(255)
-      .regex(/^[a-zA-Z0-9]([a-zA-Z0-9._:/@-]*[a-zA-Z0-9])?$/)
+      .regex(
+        /^[a-zA-Z0-9]([a-zA-Z0-9._:/@-]*[a-zA-Z0-9])?$/,
+        "letters, digits, ., _, :, /, @ and -, first and last a letter or digit",
+      )
       .optional()
       .describe(
         "Tenant that all events are stored under. Default the pipeline's namespace; a change restarts the sinks' pods and holds for later events.",
@@ -249,7 +252,7 @@ export const auditPipelineSpec = z.strictObject({
         .string()
         .min(1)
         .max(512)
-        .regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$/)
+        .regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$/, "an image, as in registry.example.org/audit/sink:v1")
         .optional()
         .describe("Container image of the sinks. Default the operator's own release; a change restarts the pods."),
       replicas: z
@@ -276,7 +279,7 @@ export const auditPipelineSpec = z.strictObject({
     .describe(
       "Which events are valid, and whose they are. Default AuditEvent under the pipeline's namespace; a change restarts the sinks' pods.",
     ),
-  interval: duration("10s", "24h")
+  interval: duration("1s", "24h")
     .default("5m")
     .describe("How often everything is compared with the spec when nothing changes. Default 5m; applied live."),
 });

@@ -72,7 +72,7 @@ const deadLetter = withRules(
       .describe("Partitions of the dead-letter topic. Default 1; can only grow, applied live."),
     retention: z
       .strictObject({
-        time: durationOrUnlimited("1h", "876000h")
+        time: durationOrUnlimited("1m", "876000h")
           .default("Unlimited")
           .describe(
             "How long a dead letter is kept. Default Unlimited, because one bad byte could otherwise hide an act; applied live.",
@@ -110,7 +110,7 @@ const topicFields = {
     ),
   retention: z
     .strictObject({
-      time: durationOrUnlimited("1h", "876000h")
+      time: durationOrUnlimited("1m", "876000h")
         .default("168h")
         .describe("How long Kafka keeps a record. Default 168h; applied live. Example: 720h, or Unlimited."),
       size: quantity("1Mi", "4Pi")
@@ -140,7 +140,7 @@ const topicFields = {
     .describe(
       "What happens to the topics when the resource is deleted. Default Retain; Delete also needs the annotation auditpipeline.io/confirm-delete with the resource's name.",
     ),
-  interval: duration("10s", "24h")
+  interval: duration("1s", "24h")
     .default("2m")
     .describe("How often the topic is compared with the spec when nothing changes. Default 2m; applied live."),
 };

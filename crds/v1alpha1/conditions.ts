@@ -41,7 +41,10 @@ export const REASONS = {
 
   PostgresUnreachable: "The PostgreSQL server did not answer.",
   PostgresUnauthorized: "PostgreSQL refused the operator's credential.",
-  MissingPrivilege: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",
+  PermissionDenied: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",
+  UnexpectedPrivilege: "A role was given something by hand that it must not have; the message says how to take it away.",
+  SchemaDrift: "A table, column or index was changed by hand; the message says how to put it back.",
+  ObjectBusy: "Somebody else works on the same object just now; it is looked at again soon.",
   DatabaseConflict: "The database exists and belongs to another owner.",
   SchemaConflict: "The schema, or a table in it, exists and belongs to another owner.",
   RoleConflict: "A role exists and belongs to another owner.",
@@ -51,6 +54,7 @@ export const REASONS = {
   SecretMissing: "A Secret is missing or lacks a key.",
   PodsNotReady: "Not all replicas of a sink are ready.",
   CrashLooping: "A sink keeps ending; its last log lines say why.",
+  GroupNotEmpty: "The consumer group still has members, so it cannot be deleted yet.",
   LagUnknown: "The consumer group's lag could not be read.",
   LagHigh: "Events arrive faster than a sink stores them.",
 
