@@ -1,5 +1,5 @@
 import { type ChainOf, type Disposition, disposition, extendChain, goneLink } from "./chain.ts";
-import type { AuditEvent, Rejection } from "./event.ts";
+import type { AuditEvent, ErrorReason, Rejection } from "./event.ts";
 import type { LogRecord } from "./kafka/port.ts";
 
 /** One offset, or one range of offsets, on its way into the ledger. */
@@ -82,6 +82,8 @@ export interface WritePlan {
   readonly stored: readonly StoredRow[];
   readonly skipped: readonly SkippedRow[];
   readonly conflicts: readonly ConflictRow[];
+  /** Why records among `skipped` went to the dead-letter topic: for counting only. */
+  readonly deadLetterReasons: readonly ErrorReason[];
   /** In partition order. */
   readonly advances: readonly Advance[];
 }
@@ -99,7 +101,7 @@ export const lastOffsetOf = (item: Item): bigint => (item.kind === "Gone" ? item
  * planned again with what was looked up.
  */
 export function planBatch(topicId: Buffer, parts: readonly PartitionItems[], known: KnownEvents): WritePlan {
-  const plan = { topicId, stored: [], skipped: [], conflicts: [], advances: [] } as Draft;
+  const plan = { topicId, stored: [], skipped: [], conflicts: [], deadLetterReasons: [], advances: [] } as Draft;
   const seen = new Map<string, Buffer>(known);
 
   for (const part of [...parts].sort((a, b) => a.partition - b.partition)) planPartition(plan, part, seen);
@@ -111,6 +113,7 @@ interface Draft {
   readonly stored: StoredRow[];
   readonly skipped: SkippedRow[];
   readonly conflicts: ConflictRow[];
+  readonly deadLetterReasons: ErrorReason[];
   readonly advances: Advance[];
 }
 
@@ -155,6 +158,7 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
       chain,
     });
   }
+  if (item.kind === "DeadLetter") plan.deadLetterReasons.push(item.rejection.reason);
   if (item.kind === "Event" && decided === disposition.Conflict) plan.conflicts.push({ partition, item });
   return chain;
 }

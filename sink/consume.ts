@@ -1,0 +1,205 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { PartitionItems } from "./batch.ts";
+import { Batcher, type BatchLimits } from "./batcher.ts";
+import type { CodecOptions } from "./codec.ts";
+import { gone, itemsOf } from "./intake.ts";
+import type { EventLogReader, FetchedPartition, GroupHandlers } from "./kafka/port.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Partition, Partitions } from "./partitions.ts";
+import type { Settler } from "./settle.ts";
+
+export interface ConsumerDeps {
+  readonly reader: EventLogReader;
+  readonly partitions: Partitions;
+  readonly settler: Settler;
+  readonly codec: CodecOptions;
+  readonly limits: BatchLimits;
+  readonly log: Logger;
+  /** Aborted when what is not settled is to be left to the successor. */
+  readonly signal: AbortSignal;
+  /** Milliseconds that a rebalance waits for us to settle what is in hand. */
+  readonly revokeTimeoutMs: number;
+  readonly decoded: (events: number, seconds: number) => void;
+  readonly untrustedTime: () => void;
+}
+
+const MAX_FETCH_WAIT_MS = 500;
+/** The batch may be due already, and cannot be written yet. */
+const FETCH_WAIT_WHILE_WRITING_MS = 50;
+const FETCH_RETRY_MS = 1_000;
+
+/** poll → decode → batch → write → commit, with at most one transaction under way while the next batch is filled. */
+export class Consumer {
+  readonly #deps: ConsumerDeps;
+  readonly #batch: Batcher;
+  #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
+  #stopping = false;
+  #failure: unknown;
+
+  constructor(deps: ConsumerDeps) {
+    this.#deps = deps;
+    this.#batch = new Batcher(deps.limits);
+  }
+
+  get queued(): number {
+    return this.#batch.count;
+  }
+
+  /** Runs until `stop`, then settles what is in hand. Rejects on what no retry helps against. */
+  async run(): Promise<void> {
+    while (!this.#stopping) {
+      for (const fetched of await this.#poll()) this.#takeIn(fetched);
+      if (this.#batch.isFull) await this.#writing;
+      if (this.#batch.dueInMs(performance.now()) === 0 && !this.#isWriting)
+        void this.#startWriting(() => this.#batch.isFull);
+      if (this.#failure !== undefined) throw this.#failure;
+    }
+    await this.flush();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** Settles everything that was taken in so far. */
+  flush(): Promise<void> {
+    return this.#startWriting(() => this.#batch.count > 0);
+  }
+
+  /** Writes one batch after what is being written, and more while `goOn`. */
+  #startWriting(goOn: () => boolean): Promise<void> {
+    const writing = this.#writing.then(async () => {
+      do await this.#write();
+      while (goOn());
+    });
+    const settled = writing.catch((error: unknown) => {
+      if (!this.#deps.signal.aborted) this.#failure ??= error;
+    });
+    this.#isWriting = true;
+    this.#writing = settled.then(() => {
+      if (this.#writing === last) this.#isWriting = false;
+    });
+    const last = this.#writing;
+    return last;
+  }
+
+  readonly handlers: GroupHandlers = {
+    assigned: async (numbers) => this.#deps.partitions.assign(numbers),
+    revoked: async (numbers) => {
+      const { partitions, revokeTimeoutMs } = this.#deps;
+      await Promise.race([this.flush(), sleep(revokeTimeoutMs, undefined, { ref: false })]);
+      this.#forget(numbers);
+      partitions.release(numbers);
+    },
+    lost: (numbers) => {
+      this.#forget(numbers);
+      this.#deps.partitions.release(numbers);
+    },
+  };
+
+  async #poll(): Promise<readonly FetchedPartition[]> {
+    const dueInMs = this.#isWriting ? FETCH_WAIT_WHILE_WRITING_MS : this.#batch.dueInMs(performance.now());
+    const waitMs = Math.min(MAX_FETCH_WAIT_MS, dueInMs);
+    try {
+      return await this.#deps.reader.fetch(waitMs);
+    } catch (error) {
+      this.#deps.log.warn({ err: error }, "Could not fetch");
+      await sleep(FETCH_RETRY_MS);
+      return [];
+    }
+  }
+
+  #takeIn(fetched: FetchedPartition): void {
+    const { partitions, codec, decoded, untrustedTime } = this.#deps;
+    const partition = partitions.get(fetched.partition);
+    if (partition === undefined || !partition.isActive) return;
+    // Fetched before the partition was moved: not what comes next.
+    if (fetched.position !== partition.read) return;
+    partition.endOffset = fetched.endOffset;
+    if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
+
+    const began = performance.now();
+    const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()) });
+    if (fetched.records.some(({ appendTime }) => !appendTime)) untrustedTime();
+    this.#batch.add(partition, items, began);
+    partition.read = fetched.nextPosition;
+    if (items.length > 0) decoded(items.length, (performance.now() - began) / 1000);
+  }
+
+  /** Before the log's start: those offsets are gone, and it is written down. Beyond its end: it was cut, so nothing is guessed. */
+  #outOfRange(partition: Partition, { position, logStart, endOffset }: FetchedPartition): void {
+    const { partitions, reader, log } = this.#deps;
+    if (position < logStart) {
+      log.warn({ partition: partition.number, from: position, to: logStart - 1n }, "Log no longer has these offsets");
+      this.#batch.add(partition, [gone(position, logStart)], performance.now());
+      partition.read = logStart;
+      reader.seek(partition.number, logStart);
+      return;
+    }
+    log.error(
+      { partition: partition.number, position, endOffset },
+      "Log ends before what is settled: it was truncated",
+    );
+    this.#batch.drop(partition);
+    partitions.hold(partition, "LogTruncated");
+  }
+
+  async #write(): Promise<void> {
+    const { settler, partitions, signal } = this.#deps;
+    const parts: PartitionItems[] = [];
+    const taken = this.#batch.take();
+    for (const [partition, items] of taken) {
+      const { position, number } = partition;
+      // Held, moved or lost since: it is read again from its position.
+      if (!partition.isActive || position === undefined || items[0]?.offset !== position.nextOffset) continue;
+      parts.push({ partition: number, position, items });
+    }
+    if (parts.length === 0) return;
+
+    const offsets = new Map<number, bigint>();
+    for (const [number, outcome] of await settler.settle(parts, signal)) {
+      const partition = partitions.get(number);
+      // Given away meanwhile, and perhaps given back: then it has a claim of its own.
+      if (partition === undefined || !taken.has(partition)) continue;
+      this.#apply(partition, outcome);
+      if (partition.position !== undefined) offsets.set(number, partition.position.nextOffset);
+    }
+    await this.#commit(offsets);
+  }
+
+  #apply(partition: Partition, outcome: Outcome): void {
+    const { partitions } = this.#deps;
+    if (outcome.kind === "Advanced") {
+      partition.position = outcome.position;
+      partition.holds = 0;
+      return;
+    }
+    this.#batch.drop(partition);
+    if (outcome.kind === "Lost") partitions.lose(partition);
+    if (outcome.kind === "Moved") partitions.moveTo(partition, outcome.position);
+    if (outcome.kind === "Held") {
+      partition.position = outcome.position;
+      partitions.hold(partition, outcome.reason);
+    }
+  }
+
+  /** For lag displays: the truth is the ledger's. */
+  async #commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
+    if (offsets.size === 0) return;
+    try {
+      await this.#deps.reader.commit(offsets);
+    } catch (error) {
+      this.#deps.log.debug({ err: error }, "Could not commit group offsets");
+    }
+  }
+
+  #forget(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const partition = this.#deps.partitions.get(number);
+      if (partition !== undefined) this.#batch.drop(partition);
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import type { Item } from "./batch.ts";
+import { type CodecOptions, decode } from "./codec.ts";
+import type { FetchedPartition, LogRecord } from "./kafka/port.ts";
+
+export interface IntakeOptions extends CodecOptions {
+  /** Milliseconds since 1970: the record time where the broker did not set one. */
+  readonly nowMs: bigint;
+}
+
+/**
+ * A fetch → items without a gap between them, from the position that was asked for to `nextPosition`: offsets that the
+ * log does not have become Gone ranges.
+ */
+export function itemsOf(fetched: FetchedPartition, options: IntakeOptions): Item[] {
+  const items: Item[] = [];
+  let next = fetched.position;
+
+  for (const record of fetched.records) {
+    if (record.offset > next) items.push(gone(next, record.offset));
+    items.push(itemOf(record, options));
+    next = record.offset + 1n;
+  }
+  if (fetched.nextPosition > next) items.push(gone(next, fetched.nextPosition));
+  return items;
+}
+
+/** From `first` up to, and without, `end`. */
+export const gone = (first: bigint, end: bigint): Item => ({ kind: "Gone", offset: first, lastOffset: end - 1n });
+
+function itemOf(record: LogRecord, options: IntakeOptions): Item {
+  const { offset } = record;
+  const recordedAtMs = record.appendTime ? record.timestamp : options.nowMs;
+  const decoded = decode(record, options);
+  if (decoded.kind === "Event") return { kind: "Event", offset, recordedAtMs, event: decoded.event, record };
+  const { rejection, tenant, sha256 } = decoded;
+  return { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record };
+}

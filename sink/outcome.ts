@@ -1,0 +1,33 @@
+import type { Advance, Position } from "./batch.ts";
+
+export type HoldReason =
+  | "DeadLetterTopicUnavailable"
+  | "DeadLettersDisabled"
+  | "MissingMonth"
+  | "StoreRejectsTooMuch"
+  | "LogTruncated";
+
+/** What became of a partition's part of a batch. */
+export type Outcome =
+  | { readonly kind: "Advanced"; readonly position: Position }
+  /** It cannot go on for now; what is before `position` is settled. */
+  | { readonly kind: "Held"; readonly reason: HoldReason; readonly position: Position }
+  /** Another sink has claimed it. */
+  | { readonly kind: "Lost" }
+  /** The ledger stands elsewhere although nobody else claimed it: go on from there. */
+  | { readonly kind: "Moved"; readonly position: Position };
+
+/** What the ledger says after a transaction whose end is not known; undefined: nothing of it was written. */
+export function outcomeOf(
+  found: Position | undefined,
+  expected: Position,
+  target: Advance | undefined,
+): Outcome | undefined {
+  if (found === undefined || found.epoch !== expected.epoch) return { kind: "Lost" };
+  if (standsAt(found, expected)) return undefined;
+  if (target !== undefined && standsAt(found, target)) return { kind: "Advanced", position: found };
+  return { kind: "Moved", position: found };
+}
+
+const standsAt = (found: Position, { nextOffset, chain }: Pick<Position, "nextOffset" | "chain">) =>
+  found.nextOffset === nextOffset && found.chain.equals(chain);

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Position } from "./batch.ts";
+import type { Gate } from "./gate.ts";
+import type { EventLogReader } from "./kafka/port.ts";
+import type { HoldReason } from "./outcome.ts";
+import type { Ledger } from "./stores/ledger.ts";
+
+/** A partition that the group gave us, from one assignment to its end. */
+export class Partition {
+  readonly number: number;
+  /** What is settled; undefined until the claim is through. */
+  position: Position | undefined;
+  /** The next offset to come from the log: everything before it is settled or in the batch. */
+  read = 0n;
+  endOffset = 0n;
+  held: HoldReason | undefined;
+  holds = 0;
+  given = true;
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  /** Whether records of it may be taken in. */
+  get isActive(): boolean {
+    return this.given && this.position !== undefined && this.held === undefined;
+  }
+}
+
+export interface PartitionsDeps {
+  readonly topicId: Buffer;
+  readonly reader: EventLogReader;
+  readonly ledger: Ledger;
+  readonly gate: Gate;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+const HEARTBEAT_POLL_MS = 250;
+const HOLD_FIRST_MS = 2_000;
+const HOLD_MAX_MS = 30_000;
+/** The operator creates a wanted month within 30 s: look often. */
+const MONTH_RETRY_MS = 3_000;
+
+/** The partitions that are ours: claimed in the ledger before anything is read, held and let go one by one. */
+export class Partitions {
+  readonly #deps: PartitionsDeps;
+  readonly #all = new Map<number, Partition>();
+
+  constructor(deps: PartitionsDeps) {
+    this.#deps = deps;
+  }
+
+  get all(): Iterable<Partition> {
+    return this.#all.values();
+  }
+
+  get(number: number): Partition | undefined {
+    return this.#all.get(number);
+  }
+
+  /** Whether this claim is still the one we write with. */
+  isOurs(number: number, epoch: bigint): boolean {
+    const partition = this.#all.get(number);
+    return partition !== undefined && partition.given && partition.position?.epoch === epoch;
+  }
+
+  assign(numbers: readonly number[]): void {
+    const fresh = numbers.map((number) => new Partition(number));
+    for (const partition of fresh) this.#all.set(partition.number, partition);
+    void this.#claim(fresh);
+  }
+
+  release(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const partition = this.#all.get(number);
+      if (partition !== undefined) partition.given = false;
+      this.#all.delete(number);
+    }
+  }
+
+  /** Goes on from where the ledger says. */
+  moveTo(partition: Partition, position: Position): void {
+    partition.position = position;
+    partition.read = position.nextOffset;
+    this.#deps.reader.seek(partition.number, position.nextOffset);
+  }
+
+  /** This partition alone waits; after a while it is read again from what is settled. */
+  hold(partition: Partition, reason: HoldReason): void {
+    const { reader, log, signal } = this.#deps;
+    const retryAfterMs =
+      reason === "MissingMonth" ? MONTH_RETRY_MS : Math.min(HOLD_MAX_MS, HOLD_FIRST_MS * 2 ** partition.holds);
+    if (partition.held === undefined) partition.holds += 1;
+    partition.held = reason;
+    reader.pause(partition.number);
+    const nextOffset = partition.position?.nextOffset;
+    log.error({ partition: partition.number, reason, nextOffset, retryAfterMs }, "Partition is held");
+    void sleep(retryAfterMs, undefined, { signal }).then(
+      () => this.#retry(partition),
+      () => undefined,
+    );
+  }
+
+  /** Another sink claimed it. The group may still give it to us: a later heartbeat tells, and only then is it claimed again. */
+  lose(partition: Partition): void {
+    const { reader, log } = this.#deps;
+    const lostAtMs = performance.now();
+    partition.position = undefined;
+    reader.pause(partition.number);
+    log.warn({ partition: partition.number }, "Partition was claimed by another sink");
+    void this.#claimAfterHeartbeat(partition, lostAtMs);
+  }
+
+  #retry(partition: Partition): void {
+    partition.held = undefined;
+    if (!partition.given || partition.position === undefined) return;
+    this.moveTo(partition, partition.position);
+    this.#deps.reader.resume(partition.number);
+  }
+
+  async #claimAfterHeartbeat(partition: Partition, lostAtMs: number): Promise<void> {
+    const { reader, signal } = this.#deps;
+    try {
+      while (reader.lastHeartbeatMs() <= lostAtMs) await sleep(HEARTBEAT_POLL_MS, undefined, { signal });
+    } catch {
+      return;
+    }
+    await this.#claim([partition]);
+    if (partition.position !== undefined) reader.resume(partition.number);
+  }
+
+  async #claim(partitions: readonly Partition[]): Promise<void> {
+    const { gate, ledger, topicId, log, signal } = this.#deps;
+    try {
+      const wanted = () => partitions.filter(({ given }) => given).map(({ number }) => number);
+      const positions = await gate.insist(async () => ledger.claim(topicId, wanted()), signal);
+      for (const partition of partitions) {
+        const position = positions.get(partition.number);
+        if (!partition.given || position === undefined) continue;
+        this.moveTo(partition, position);
+        const { epoch, nextOffset } = position;
+        log.info({ partition: partition.number, epoch, nextOffset }, "Claimed partition");
+      }
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, "Could not claim partitions");
+    }
+  }
+}
