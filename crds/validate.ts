@@ -2,8 +2,8 @@ import type { z } from "zod";
 import { type Cause, cause, causesOf, show } from "./causes.ts";
 import { rulesOf } from "./rules.ts";
 import { dropNulls, isRecord, type Visited, visit } from "./schema-tree.ts";
-import { type AuditPipelineSpec, type AuditPipelineStatus, auditPipeline } from "./v1alpha1/audit-pipeline.ts";
-import { type AuditTopicSpec, type AuditTopicStatus, auditTopic } from "./v1alpha1/audit-topic.ts";
+import { type AuditPipelineSpec, auditPipeline } from "./v1alpha1/audit-pipeline.ts";
+import { type AuditTopicSpec, auditTopic } from "./v1alpha1/audit-topic.ts";
 import { API_VERSION, type ResourceMetadata } from "./v1alpha1/shared.ts";
 
 export type { Cause } from "./causes.ts";
@@ -12,8 +12,8 @@ export type { Cause } from "./causes.ts";
 export type ManifestMetadata = Partial<ResourceMetadata> & { name: string };
 
 export type ValidResource = { apiVersion: typeof API_VERSION; metadata: ManifestMetadata } & (
-  | { kind: "AuditTopic"; spec: AuditTopicSpec; status?: AuditTopicStatus }
-  | { kind: "AuditPipeline"; spec: AuditPipelineSpec; status?: AuditPipelineStatus }
+  | { kind: "AuditTopic"; spec: AuditTopicSpec }
+  | { kind: "AuditPipeline"; spec: AuditPipelineSpec }
 );
 
 export type Validation = { ok: true; value: ValidResource } | { ok: false; causes: Cause[] };
@@ -25,8 +25,8 @@ const SCHEMAS: ReadonlyMap<unknown, z.ZodType> = new Map<unknown, z.ZodType>([
 
 /**
  * The answer an API server with the generated CRDs gives to a create, or with `old` to an update: null dropped,
- * defaults filled in, schema, then rules. `value` is the object with its defaults; its status is handed on unseen,
- * because only the operator writes it.
+ * defaults filled in, schema, then rules. `value` is the object with its defaults and without its status, which only
+ * the operator writes: a manifest's status is dropped unseen.
  *
  * Unknown fields are refused, as `kubectl apply` does (fieldValidation=Strict). A bare API call would drop them, and a
  * misspelt `retenton` would then be a ledger without the retention somebody asked for.
@@ -38,7 +38,7 @@ export function validateResource(object: unknown, old?: unknown): Validation {
     return { ok: false, causes: [cause("kind", show(object["kind"]), "must be one of AuditTopic, AuditPipeline")] };
   }
 
-  const { status, ...declared } = object;
+  const { status: _, ...declared } = object;
   const given = dropNulls(schema, declared);
   const parsed = schema.safeParse(given);
   if (!parsed.success) {
@@ -49,8 +49,7 @@ export function validateResource(object: unknown, old?: unknown): Validation {
   const causes = [...visit(schema, parsed.data, before)].flatMap((place) => [...repeatedKeys(place), ...broken(place)]);
   if (causes.length > 0) return { ok: false, causes };
 
-  const value = (status === undefined ? parsed.data : { ...(parsed.data as object), status }) as ValidResource;
-  return { ok: true, value };
+  return { ok: true, value: parsed.data as ValidResource };
 }
 
 /** An old object that today's schema refuses is compared as it is. */

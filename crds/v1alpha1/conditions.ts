@@ -42,7 +42,8 @@ export const REASONS = {
   PostgresUnreachable: "The PostgreSQL server did not answer.",
   PostgresUnauthorized: "PostgreSQL refused the operator's credential.",
   PermissionDenied: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",
-  UnexpectedPrivilege: "A role was given something by hand that it must not have; the message says how to take it away.",
+  UnexpectedPrivilege:
+    "A role was given something by hand that it must not have; the message says how to take it away.",
   SchemaDrift: "A table, column or index was changed by hand; the message says how to put it back.",
   ObjectBusy: "Somebody else works on the same object just now; it is looked at again soon.",
   DatabaseConflict: "The database exists and belongs to another owner.",
