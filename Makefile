@@ -27,7 +27,7 @@ generate: setup ## Rewrite the files that are generated from the schemas
 	@$(run) node hack/generate-crds.ts
 
 verify: generate lint ## Fail where a generated file is not as its source says, or a check of the code finds something
-	@git diff --exit-code -- crds || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }
+	@git diff --exit-code -- crds docs || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }
 
 servers-up: setup ## Start Kafka and PostgreSQL and leave them running; .servers/env says where
 	@$(run) node hack/servers/up.ts

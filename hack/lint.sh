@@ -13,7 +13,7 @@ check() {
   printf '%s\n' "$output" | sed 's/^/    /'
 }
 
-check "format (fix: make format)" biome check --no-errors-on-unmatched
+check "format (fix: make format)" biome check --reporter=summary
 check "types" tsc --noEmit -p .
 check "code and import direction" oxlint
 check "unused files, exports and dependencies" knip --no-progress

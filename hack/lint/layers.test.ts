@@ -22,6 +22,8 @@ const refused = [
   ["operator/cli/a.ts", "pg-copy-streams"],
   ["operator/cli/b.ts", "../../hack/servers/kafka.ts"],
   ["sink/a.ts", "../operator/errors.ts"],
+  ["hack/demo/a.ts", "../../operator/errors.ts"],
+  ["hack/demo.ts", "../sink/config.ts"],
 ] as const;
 
 const allowed = [
@@ -33,6 +35,8 @@ const allowed = [
   ["operator/runtime/c.ts", "../errors.ts"],
   ["operator/desired/e.test.ts", "vitest"],
   ["sink/kafka/b.ts", "@platformatic/kafka"],
+  ["hack/demo/b.ts", "./operator.ts"],
+  ["hack/demo/c.ts", "../servers/kafka.ts"],
 ] as const;
 
 describe("import direction", () => {
