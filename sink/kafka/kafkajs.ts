@@ -1,7 +1,311 @@
-import type { KafkaClient } from "./port.ts";
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { bootstrapOrder, parseServers } from "./bootstrap.ts";
+import { Connections } from "./connections.ts";
+import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
+import { Broker as BrokerApi, Connection, crc32c, Encoder, murmur2, socketFactory } from "./kafkajs-internals.ts";
+import type { KafkaJsBroker, KafkaJsConnection } from "./kafkajs-internals.ts";
+import { decodeMetadata, encodeMetadata, metadataApi } from "./metadata-codec.ts";
+import type { KafkaClient, KafkaConnection } from "./port.ts";
+import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
+import {
+  AuthenticationError,
+  type Broker,
+  BrokerError,
+  type Codec,
+  ConnectionError,
+  type KafkaProtocol,
+  type ProduceBatch,
+  UnsupportedCodecError,
+} from "./protocol.ts";
+import { Reader } from "./reader.ts";
+import { WireReader } from "./wire.ts";
+import { Writer } from "./writer.ts";
 
-const absent = (): never => {
-  throw new Error("The kafkajs client is not built in yet; set kafka.client to platformatic");
+/**
+ * The protocol by kafkajs: its connections, authentication and group calls. Its Consumer is not used: it turns headers
+ * into a map, hides the batch's time stamp type, and its timers keep a core busy (tulios/kafkajs#1751). Metadata, fetch
+ * and produce are encoded here, as its own versions of them are older than topic ids. No snappy and no lz4: kafkajs has
+ * neither, and what it lacks here Node has (zstd).
+ */
+export const kafka: KafkaClient = {
+  createReader: (connection, options) => new Reader(new KafkaJsProtocol(connection), options),
+  createWriter: (connection) => new Writer(new KafkaJsProtocol(connection), (key) => murmur2(key) & 0x7fffffff),
 };
 
-export const kafka: KafkaClient = { createReader: absent, createWriter: absent };
+const connectTimeoutMs = 5_000;
+const consumerReplica = -1;
+const readCommitted = 1;
+const groupCoordinator = 0;
+const earliest = -2;
+const latest = -1;
+
+/** A connection and kafkajs' view of the broker behind it, which knows the versions of the calls. */
+interface Link {
+  readonly connection: KafkaJsConnection;
+  readonly broker: KafkaJsBroker;
+  readonly address: string;
+}
+
+class KafkaJsProtocol implements KafkaProtocol {
+  readonly #links: Connections<Link>;
+  readonly #bootstrap: readonly Omit<Broker, "nodeId">[];
+  #brokers: readonly Broker[] = [];
+
+  constructor(settings: KafkaConnection) {
+    this.#bootstrap = parseServers(settings.bootstrapServers);
+    this.#links = new Connections(
+      (host, port) => open(settings, host, port),
+      ({ connection }) => connection.isConnected(),
+      drop,
+    );
+  }
+
+  async metadata(topics: readonly string[], timeoutMs: number) {
+    const body = encodeMetadata(topics);
+    return this.#anyBroker(async (link) => {
+      const answer = await call(link, timeoutMs, "Metadata", send(link, "Metadata", metadataApi, body, decodeMetadata));
+      this.#brokers = answer.brokers;
+      return answer;
+    });
+  }
+
+  async findCoordinator(groupId: string, timeoutMs: number): Promise<Broker> {
+    return this.#anyBroker(async (link) => {
+      const asking = link.broker.findGroupCoordinator({ groupId, coordinatorType: groupCoordinator });
+      return (await call(link, timeoutMs, "FindCoordinator", asking)).coordinator;
+    });
+  }
+
+  async joinGroup(coordinator: Broker, request: Parameters<KafkaProtocol["joinGroup"]>[1], timeoutMs: number) {
+    const link = await this.#connect(coordinator, "join");
+    const { groupId, memberId, protocolName, subscription } = request;
+    const joining = link.broker.joinGroup({
+      groupId,
+      memberId,
+      sessionTimeout: request.sessionTimeoutMs,
+      rebalanceTimeout: request.rebalanceTimeoutMs,
+      groupProtocols: [{ name: protocolName, metadata: subscription }],
+    });
+    const answer = await call(link, timeoutMs, "JoinGroup", joining);
+    return {
+      errorCode: 0,
+      generationId: answer.generationId,
+      memberId: answer.memberId,
+      leader: answer.leaderId,
+      members: answer.members.map((member) => ({ memberId: member.memberId, subscription: member.memberMetadata })),
+    };
+  }
+
+  async syncGroup(coordinator: Broker, request: Parameters<KafkaProtocol["syncGroup"]>[1], timeoutMs: number) {
+    const link = await this.#connect(coordinator, "join");
+    const { groupId, generationId, memberId, assignments } = request;
+    const groupAssignment = assignments.map((share) => ({
+      memberId: share.memberId,
+      memberAssignment: share.assignment,
+    }));
+    const syncing = link.broker.syncGroup({ groupId, generationId, memberId, groupAssignment });
+    return (await call(link, timeoutMs, "SyncGroup", syncing)).memberAssignment;
+  }
+
+  async heartbeat(coordinator: Broker, member: Parameters<KafkaProtocol["heartbeat"]>[1], timeoutMs: number) {
+    const link = await this.#connect(coordinator, "group");
+    const { groupId, generationId: groupGenerationId, memberId } = member;
+    await call(link, timeoutMs, "Heartbeat", link.broker.heartbeat({ groupId, groupGenerationId, memberId }));
+  }
+
+  async leaveGroup(coordinator: Broker, member: Parameters<KafkaProtocol["leaveGroup"]>[1], timeoutMs: number) {
+    const link = await this.#connect(coordinator, "group");
+    const { groupId, memberId } = member;
+    await call(link, timeoutMs, "LeaveGroup", link.broker.leaveGroup({ groupId, memberId }));
+  }
+
+  async commitOffsets(
+    coordinator: Broker,
+    member: Parameters<KafkaProtocol["commitOffsets"]>[1],
+    topic: string,
+    offsets: ReadonlyMap<number, bigint>,
+    timeoutMs: number,
+  ) {
+    const link = await this.#connect(coordinator, "group");
+    const { groupId, generationId: groupGenerationId, memberId } = member;
+    const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }));
+    const topics = [{ topic, partitions }];
+    const committing = link.broker.offsetCommit({ groupId, groupGenerationId, memberId, topics });
+    await call(link, timeoutMs, "OffsetCommit", committing);
+  }
+
+  async fetch(broker: Broker, slot: number, request: Parameters<KafkaProtocol["fetch"]>[2], timeoutMs: number) {
+    const link = await this.#connect(broker, `fetch-${slot}`);
+    return call(link, timeoutMs, "Fetch", send(link, "Fetch", fetchApi, encodeFetch(request), decodeFetch));
+  }
+
+  async offsetRange(broker: Broker, topic: string, partition: number, timeoutMs: number) {
+    const link = await this.#connect(broker, "offsets");
+    const at = async (timestamp: number) => {
+      const topics = [{ topic, partitions: [{ partition, timestamp }] }];
+      const asking = link.broker.listOffsets({ replicaId: consumerReplica, isolationLevel: readCommitted, topics });
+      const answer = await call(link, timeoutMs, "ListOffsets", asking);
+      return BigInt(answer.responses[0]?.partitions[0]?.offset ?? -1);
+    };
+    const [logStart, endOffset] = [await at(earliest), await at(latest)];
+    return { logStart, endOffset };
+  }
+
+  async produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number) {
+    const link = await this.#connect(broker, "produce");
+    const body = encodeProduce(batches, timeoutMs);
+    return call(link, timeoutMs, "Produce", send(link, "Produce", produceApi, body, decodeProduce));
+  }
+
+  decompress(codec: Codec, data: Buffer): Buffer {
+    if (codec === "gzip") return gunzipSync(data);
+    if (codec === "zstd") return zstdDecompressSync(data);
+    const fix = "Set kafka.client to platformatic, or the topic's compressionType to Gzip or Zstd for what comes next";
+    throw new UnsupportedCodecError(`The client kafkajs cannot read records compressed by ${codec}. ${fix}.`);
+  }
+
+  crc32c(data: Buffer): number {
+    return crc32c(data);
+  }
+
+  async close(): Promise<void> {
+    this.#links.close();
+  }
+
+  async #connect(broker: Omit<Broker, "nodeId">, purpose: string): Promise<Link> {
+    return this.#links.get(broker.host, broker.port, purpose);
+  }
+
+  /** One after the other until one answers; an error code is an answer. */
+  async #anyBroker<T>(ask: (link: Link) => Promise<T>): Promise<T> {
+    let failure: unknown;
+    for (const broker of bootstrapOrder(this.#brokers, this.#bootstrap)) {
+      try {
+        return await ask(await this.#connect(broker, "metadata"));
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) throw error;
+        failure = error;
+      }
+    }
+    const servers = this.#bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
+    throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
+  }
+}
+
+const ignore = () => undefined;
+const silent = { namespace: () => silent, debug: ignore, info: ignore, warn: ignore, error: ignore };
+
+async function open(settings: KafkaConnection, host: string, port: number): Promise<Link> {
+  const { tls, sasl, clientId } = settings;
+  const connection = new Connection({
+    host,
+    port,
+    clientId,
+    logger: silent,
+    socketFactory: socketFactory(),
+    connectionTimeout: connectTimeoutMs,
+    requestTimeout: connectTimeoutMs,
+    enforceRequestTimeout: false, // a timer each 100 ms; `call` has one for each request
+    ssl: tls && {
+      ca: tls.ca,
+      cert: tls.cert,
+      key: tls.key,
+      ...(tls.serverName && { servername: tls.serverName }),
+    },
+    sasl: sasl && { ...sasl },
+  });
+  stopIdleTimer(connection);
+  const address = `${host}:${port}`;
+  const broker = new BrokerApi({ connectionPool: poolOf(connection, settings, host, port), logger: silent });
+  const link = { connection, broker, address };
+  try {
+    await call(link, 2 * connectTimeoutMs, "Connecting", broker.connect());
+    return link;
+  } catch (error) {
+    drop(link);
+    throw error;
+  }
+}
+
+/** What kafkajs' Broker asks of a pool, with one connection in it. */
+const poolOf = (connection: KafkaJsConnection, { sasl }: KafkaConnection, host: string, port: number) => ({
+  host,
+  port,
+  sasl,
+  connectionTimeout: connectTimeoutMs,
+  isConnected: () => connection.isConnected(),
+  isAuthenticated: () => connection.isAuthenticated(),
+  setVersions: (versions: unknown) => connection.setVersions(versions),
+  setSupportAuthenticationProtocol: (is: boolean) => connection.setSupportAuthenticationProtocol(is),
+  send: (request: Parameters<KafkaJsConnection["send"]>[0]) => connection.send(request),
+  destroy: () => connection.disconnect(),
+  async getConnection() {
+    if (!connection.isConnected()) await connection.connect();
+    return connection;
+  },
+});
+
+/** kafkajs looks for queued requests every millisecond for ever; it has to only while there are some. */
+function stopIdleTimer({ requestQueue }: KafkaJsConnection): void {
+  const schedule = requestQueue.scheduleCheckPendingRequests.bind(requestQueue);
+  requestQueue.scheduleCheckPendingRequests = () => {
+    if (requestQueue.pending.length > 0 || requestQueue.throttledUntil > Date.now()) schedule();
+  };
+}
+
+function drop({ connection, address }: Link): void {
+  connection.rejectRequests(new ConnectionError(`The connection to ${address} was given up`));
+  connection.disconnect().catch(ignore);
+  connection.socket?.destroy();
+}
+
+/** A call in a flexible version: header and answer have a section of tags, which kafkajs does not know of. */
+async function send<Answer>(
+  { connection }: Link,
+  apiName: string,
+  { key: apiKey, version: apiVersion }: { readonly key: number; readonly version: number },
+  body: Buffer,
+  decode: (answer: Buffer) => Answer,
+): Promise<Answer> {
+  const encode = async () => {
+    const encoder = new Encoder(body.length + 1);
+    encoder.writeBufferInternal(Buffer.concat([Buffer.of(0), body]));
+    return encoder;
+  };
+  const response = {
+    async decode(payload: Buffer) {
+      const reader = new WireReader(payload);
+      reader.skipTags();
+      return { answer: decode(payload.subarray(reader.position)) };
+    },
+    parse: async (decoded: { answer: Answer }) => decoded,
+  };
+  return (await connection.send({ request: { apiKey, apiVersion, apiName, encode }, response })).answer;
+}
+
+/** Without an answer in time the connection is dropped. */
+async function call<Answer>(link: Link, timeoutMs: number, name: string, answer: Promise<Answer>): Promise<Answer> {
+  const where = `${name} to ${link.address}`;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    reject(new ConnectionError(`${where}: no answer within ${Math.round(timeoutMs)} ms`));
+    drop(link);
+  }, timeoutMs);
+  try {
+    return await Promise.race([answer, late]);
+  } catch (error) {
+    throw fromKafkaJs(error, where);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fromKafkaJs(error: unknown, where: string): Error {
+  if (error instanceof ConnectionError) return error;
+  const { name, type, code, message } = error as { name?: string; type?: string; code?: unknown; message?: string };
+  if (name === "KafkaJSSASLAuthenticationError" || type === "SASL_AUTHENTICATION_FAILED") {
+    return new AuthenticationError(`${where}: the broker refused the credentials`, { cause: error });
+  }
+  if (type !== undefined && typeof code === "number") return new BrokerError(code, where);
+  return new ConnectionError(`${where}: ${message ?? String(error)}`, { cause: error });
+}

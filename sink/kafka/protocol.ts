@@ -109,7 +109,7 @@ export interface KafkaProtocol {
   /** From any broker that answers: those last seen first, then the bootstrap servers. */
   metadata(topics: readonly string[], timeoutMs: number): Promise<Metadata>;
   findCoordinator(groupId: string, timeoutMs: number): Promise<Broker>;
-  /** Error codes are in the answer: MEMBER_ID_REQUIRED carries the id to join with. */
+  /** An error code may be in the answer: MEMBER_ID_REQUIRED then carries the id to join with. */
   joinGroup(coordinator: Broker, request: JoinRequest, timeoutMs: number): Promise<JoinAnswer>;
   /** Resolves to this member's assignment, encoded. */
   syncGroup(coordinator: Broker, request: SyncRequest, timeoutMs: number): Promise<Buffer>;

