@@ -11,6 +11,9 @@ export interface TcpProxy {
   stallClientAfter(bytes: number): void;
   /** Resolves once a client is stalled. */
   readonly stalled: Promise<void>;
+  /** Cuts every connection and refuses new ones until `resume`: the server is down. */
+  pause(): void;
+  resume(): void;
   /** Cuts every connection, and passes answers on again on new ones. */
   cut(): void;
   close(): Promise<void>;
@@ -20,10 +23,15 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
   const sockets = new Set<Socket>();
   const stalled = Promise.withResolvers<void>();
   let swallow = false;
+  let refusing = false;
   let trigger: string | undefined;
   let allowance = Number.POSITIVE_INFINITY;
 
   const server = createServer((client) => {
+    if (refusing) {
+      client.destroy();
+      return;
+    }
     const upstream = tcpConnect(target.port, target.host);
     for (const socket of [client, upstream]) {
       sockets.add(socket);
@@ -68,6 +76,13 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
     },
     stallClientAfter: (bytes) => {
       allowance = bytes;
+    },
+    pause() {
+      refusing = true;
+      destroyAll();
+    },
+    resume: () => {
+      refusing = false;
     },
     cut() {
       swallow = false;
