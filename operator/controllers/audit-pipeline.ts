@@ -53,7 +53,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
         ...(topic === undefined ? {} : { topic }),
         sinks,
         ...("report" in removal ? { removed: removal.report } : {}),
-        inventory: "value" in found ? topicInventory(found.value.resource) : [],
+        inventory: "value" in found && pipelineTopic(pipeline).owned ? topicInventory(found.value.resource) : [],
       });
     },
 
@@ -95,6 +95,7 @@ function topicReport({ metadata, status }: AuditTopic): PipelineOutcome["topicRe
   return { kind: stalled ? "Stalled" : "Waiting", reason: "DependencyNotReady", message };
 }
 
+/** Of a topic the pipeline made: one it only reads is not its own to account for. */
 function topicInventory({ spec, status }: AuditTopic): InventoryItem[] {
   const item = (name: string | undefined, id: string | undefined): InventoryItem[] =>
     name === undefined || id === undefined
