@@ -98,7 +98,7 @@ function structuredContent(raw: Buffer, isNull: boolean): Content {
 
   const { data, data_base64: base64 } = attributes;
   if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64);
-  const dataJson = data === undefined ? undefined : topLevelMember(raw, "data");
+  const dataJson = data === undefined || data === null ? undefined : topLevelMember(raw, "data");
   return { attributes, data, dataJson: dataJson ?? null };
 }
 
@@ -114,6 +114,7 @@ function base64Content(attributes: Record<string, unknown>, base64: unknown): Co
     return { attributes, data: undefined, dataJson: null };
   }
   const bytes = Buffer.from(base64, "base64");
+  if (bytes.length === 0) return { attributes, data: undefined, dataJson: null };
   return { attributes, data: parseJson("data_base64", bytes), dataJson: bytes };
 }
 

@@ -175,6 +175,7 @@ export class Consumer {
     if (outcome.kind === "Advanced") {
       partition.position = outcome.position;
       partition.holds = 0;
+      partition.held = undefined;
       return;
     }
     this.#batch.drop(partition);

@@ -40,13 +40,13 @@ export class Gate {
     return this.#breaker.execute(work);
   }
 
-  /** Attempts until it works or fails for another reason than infrastructure; only the signal ends it before. */
+  /** Attempts until it works: for what cannot be the events' fault. Only the signal ends it before. */
   async insist<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let attempt = 0; ; attempt += 1) {
       try {
         return await this.once(work, signal);
       } catch (error) {
-        if (!isInfrastructure(error)) throw error;
+        if (!(error instanceof StoreError)) throw error;
         await this.backOff(error, attempt, signal);
       }
     }

@@ -14,8 +14,11 @@ export class Partition {
   /** The next offset to come from the log: everything before it is settled or in the batch. */
   read = 0n;
   endOffset = 0n;
+  /** Why it cannot go on: stays until something of it was settled. */
   held: HoldReason | undefined;
   holds = 0;
+  /** Between a hold and the next attempt. */
+  waiting = false;
   given = true;
 
   constructor(number: number) {
@@ -24,7 +27,7 @@ export class Partition {
 
   /** Whether records of it may be taken in. */
   get isActive(): boolean {
-    return this.given && this.position !== undefined && this.held === undefined;
+    return this.given && this.position !== undefined && !this.waiting;
   }
 }
 
@@ -92,8 +95,9 @@ export class Partitions {
     const { reader, log, signal } = this.#deps;
     const retryAfterMs =
       reason === "MissingMonth" ? MONTH_RETRY_MS : Math.min(HOLD_MAX_MS, HOLD_FIRST_MS * 2 ** partition.holds);
-    if (partition.held === undefined) partition.holds += 1;
+    partition.holds += 1;
     partition.held = reason;
+    partition.waiting = true;
     reader.pause(partition.number);
     const nextOffset = partition.position?.nextOffset;
     log.error({ partition: partition.number, reason, nextOffset, retryAfterMs }, "Partition is held");
@@ -114,7 +118,7 @@ export class Partitions {
   }
 
   #retry(partition: Partition): void {
-    partition.held = undefined;
+    partition.waiting = false;
     if (!partition.given || partition.position === undefined) return;
     this.moveTo(partition, partition.position);
     this.#deps.reader.resume(partition.number);
@@ -128,7 +132,6 @@ export class Partitions {
       return;
     }
     await this.#claim([partition]);
-    if (partition.position !== undefined) reader.resume(partition.number);
   }
 
   async #claim(partitions: readonly Partition[]): Promise<void> {
@@ -140,6 +143,7 @@ export class Partitions {
         const position = positions.get(partition.number);
         if (!partition.given || position === undefined) continue;
         this.moveTo(partition, position);
+        this.#deps.reader.resume(partition.number);
         const { epoch, nextOffset } = position;
         log.info({ partition: partition.number, epoch, nextOffset }, "Claimed partition");
       }

@@ -136,8 +136,8 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
 
   const watched = watchTopicId(reader, topicId, log, state.stopping.signal);
-  await Promise.race([consumer.run(), watched]);
-  log.info({}, "Drained");
+  const drained = consumer.run().then(() => log.info({}, "Drained"));
+  await Promise.race([drained, watched, abandoned(signal, log)]);
 }
 
 /** Rejects once the topic is another one: its offsets mean something else, so only a new start with the new id is right. */
@@ -154,6 +154,16 @@ async function watchTopicId(reader: EventLogReader, topicId: string, log: Logger
     log.error({ topicId, current }, "Topic was deleted and made again");
     throw new Error(`The topic is another one: ${current} in place of ${topicId}`);
   }
+}
+
+/** The drain took too long: what is not settled is read again by the successor. */
+function abandoned(signal: AbortSignal, log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => {
+      log.warn({}, "Left what is not settled to the successor");
+      resolve();
+    });
+  });
 }
 
 async function untilWorks<T>(

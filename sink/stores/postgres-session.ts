@@ -18,6 +18,7 @@ export interface SessionOptions {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const BLOCKED_AFTER_MS = 10_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 
 /** One connection, made when it is needed and again after it broke, used by one operation at a time. */
 export class Session {
@@ -36,10 +37,11 @@ export class Session {
     return result;
   }
 
+  /** Lets an operation that is under way end, though not for long: what becomes of it, the next claim sees. */
   async close(): Promise<void> {
-    await this.#last;
-    await this.#client?.end().catch(() => undefined);
-    this.#client = undefined;
+    const ended = this.#last.then(() => this.#client?.end()).catch(() => undefined);
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, CLOSE_TIMEOUT_MS).unref())]);
+    if (this.#client !== undefined) this.#discard(this.#client);
   }
 
   async #attempt<T>(work: (client: Client) => Promise<T>): Promise<T> {
