@@ -37,6 +37,8 @@ export interface StoreOptions {
 }
 
 export interface EmbeddedStore extends ObjectStore {
+  /** Throws what `apply` would throw, and writes nothing. */
+  preview(object: ApplyConfiguration, options: { fieldManager: string }): Promise<void>;
   /** Waits for what is being written. */
   close(): Promise<void>;
 }
@@ -114,26 +116,36 @@ class FolderStore implements EmbeddedStore {
     });
   }
 
-  apply<T extends KubeObject>(
-    configuration: ApplyConfiguration,
-    { fieldManager }: { fieldManager: string },
-  ): Promise<T> {
+  apply<T extends KubeObject>(configuration: ApplyConfiguration, options: { fieldManager: string }): Promise<T> {
     return this.#serially(async () => {
-      const { status: _, ...stated } = withoutStringData(plain(configuration));
-      const { uid, resourceVersion, ...metadata } = stated.metadata;
-      const config = { ...stated, metadata };
-      const applied = { manager: fieldManager, config };
-      const stored = this.#objects.get(idOf(refOf(config)));
-      if (stored === undefined) return copy<T>(await this.#insert(config, applied));
-
-      const { object: old, applied: before } = stored;
-      if (before !== undefined && before.manager !== fieldManager) {
-        throw new ConflictError(`${label(old)} is managed by ${before.manager}; ${fieldManager} cannot apply to it`);
-      }
-      requireSame(old, { uid, resourceVersion });
-      const merged = mergeApplied(old, before?.config ?? {}, config) as Content;
+      const { config, applied, old, merged } = this.#merged(configuration, options);
+      if (old === undefined) return copy<T>(await this.#insert(config, applied));
       return copy<T>(await this.#replace(old, merged, applied));
     });
+  }
+
+  preview(configuration: ApplyConfiguration, options: { fieldManager: string }): Promise<void> {
+    return this.#serially(async () => {
+      const { old, merged } = this.#merged(configuration, options);
+      this.#admit(merged, old);
+    });
+  }
+
+  /** What is there, and what it becomes when the configuration is applied. Throws ConflictError. */
+  #merged(configuration: ApplyConfiguration, { fieldManager }: { fieldManager: string }) {
+    const { status: _, ...stated } = withoutStringData(plain(configuration));
+    const { uid, resourceVersion, ...metadata } = stated.metadata;
+    const config = { ...stated, metadata };
+    const applied = { manager: fieldManager, config };
+    const stored = this.#objects.get(idOf(refOf(config)));
+    if (stored === undefined) return { config, applied, old: undefined, merged: content(config as KubeObject) };
+
+    const { object: old, applied: before } = stored;
+    if (before !== undefined && before.manager !== fieldManager) {
+      throw new ConflictError(`${label(old)} is managed by ${before.manager}; ${fieldManager} cannot apply to it`);
+    }
+    requireSame(old, { uid, resourceVersion });
+    return { config, applied, old, merged: mergeApplied(old, before?.config ?? {}, config) as Content };
   }
 
   patchStatus<T extends KubeObject>(ref: ObjectRef, status: unknown, options: { resourceVersion?: string } = {}) {

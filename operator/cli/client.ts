@@ -1,0 +1,89 @@
+import { readFile, stat } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import type { KubeObject, ObjectRef } from "../runtime/object-store.ts";
+import { controlRecord } from "../standalone/control-socket.ts";
+import { readObjects } from "../standalone/object-files.ts";
+import { Failure } from "./failure.ts";
+
+/** What the commands need of a standalone. */
+export interface Client {
+  get<T extends KubeObject>(ref: ObjectRef): Promise<T | undefined>;
+  /** Sorted by namespace and name. */
+  list<T extends KubeObject>(kind: string, namespace?: string): Promise<T[]>;
+  /** False when there was nothing to delete. */
+  delete(ref: ObjectRef): Promise<boolean>;
+}
+
+/** The running standalone of the folder; when none runs, the folder itself, for reading. */
+export async function openClient(stateDir: string): Promise<Client> {
+  const found = await stat(stateDir).catch(() => undefined);
+  if (!found?.isDirectory()) throw new Failure(`The state folder ${stateDir} does not exist; --state names it`, 2);
+  return {
+    async get<T extends KubeObject>(ref: ObjectRef) {
+      const answer = await viaSocket(stateDir, "GET", pathOf(ref)).catch(() => undefined);
+      const found = answer === undefined ? await fromFolder(stateDir, ref) : orMissing(answer);
+      return found as T | undefined;
+    },
+    async list<T extends KubeObject>(kind: string, namespace?: string) {
+      const query = namespace === undefined ? "" : `?namespace=${encodeURIComponent(namespace)}`;
+      const answer = await viaSocket(stateDir, "GET", `/objects/${kind}${query}`).catch(() => undefined);
+      if (answer === undefined) return (await folderList(stateDir, kind, namespace)) as unknown as T[];
+      return (done(answer) as { items: T[] }).items;
+    },
+    async delete(ref) {
+      const answer = await viaSocket(stateDir, "DELETE", pathOf(ref)).catch(() => undefined);
+      if (answer === undefined) {
+        throw new Failure(`No standalone runs on ${stateDir}, so nothing would tear the resource down: start it first`);
+      }
+      return orMissing(answer) !== undefined;
+    },
+  };
+}
+
+interface Answer {
+  status: number;
+  body: unknown;
+}
+
+const pathOf = ({ kind, namespace, name }: ObjectRef) =>
+  `/objects/${[kind, namespace, name].map(encodeURIComponent).join("/")}`;
+
+function done({ status, body }: Answer): unknown {
+  if (status < 300) return body;
+  throw new Failure((body as { message?: string }).message ?? `The standalone answered ${status}`);
+}
+
+const orMissing = (answer: Answer): unknown => (answer.status === 404 ? undefined : done(answer));
+
+/** Rejects when nobody listens. */
+async function viaSocket(stateDir: string, method: string, path: string): Promise<Answer> {
+  const record = JSON.parse(await readFile(join(stateDir, controlRecord), "utf8")) as { socket: string };
+  return new Promise((resolve, reject) => {
+    const sent = request({ socketPath: record.socket, method, path, timeout: 10_000 }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+        resolve({ status: response.statusCode ?? 0, body });
+      });
+    });
+    sent.on("timeout", () => sent.destroy(new Error("The standalone does not answer")));
+    sent.on("error", reject);
+    sent.end();
+  });
+}
+
+async function folderList(stateDir: string, kind: string, namespace: string | undefined): Promise<KubeObject[]> {
+  const objects = (await readObjects(stateDir)).map(({ object }) => object);
+  const key = ({ metadata }: KubeObject) => `${metadata.namespace}/${metadata.name}`;
+  return objects
+    .filter((object) => object.kind === kind && (namespace ?? object.metadata.namespace) === object.metadata.namespace)
+    .toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+async function fromFolder(stateDir: string, { kind, namespace, name }: ObjectRef): Promise<KubeObject | undefined> {
+  const objects = await folderList(stateDir, kind, namespace);
+  return objects.find(({ metadata }) => metadata.name === name);
+}

@@ -1,0 +1,51 @@
+import { stringify } from "yaml";
+import type { KubeObject } from "../runtime/object-store.ts";
+import type { CountedEvent } from "../standalone/event-count.ts";
+import type { Client } from "./client.ts";
+import { since } from "./columns.ts";
+import { getOne, type Scope, type Target } from "./get.ts";
+import { renderTable } from "./output.ts";
+
+/** `describe KIND NAME`: the object and its events. Of a Secret the sizes, never the values. */
+export async function describe(client: Client, target: Target, scope: Scope): Promise<string> {
+  const object = await getOne(client, target, scope);
+  const events = await client.list<CountedEvent>("Event", scope.namespace);
+  const own = events.filter(({ regarding }) => regarding.uid === object.metadata.uid);
+  return renderDescription(object, own, Date.now());
+}
+
+/** Pure. */
+export function renderDescription(object: KubeObject, events: readonly CountedEvent[], now: number): string {
+  const { kind, apiVersion, metadata, ...content } = object as KubeObject & Record<string, unknown>;
+  const { name, namespace, labels, annotations, creationTimestamp, deletionTimestamp, finalizers, generation } =
+    metadata;
+  const head = {
+    ...{ Name: name, Namespace: namespace, Kind: kind, "API Version": apiVersion },
+    ...{
+      Labels: labels,
+      Annotations: annotations,
+      Created: `${creationTimestamp} (${since(creationTimestamp, now)} ago)`,
+    },
+    ...{ Deleting: deletionTimestamp && `since ${deletionTimestamp}`, Finalizers: finalizers, Generation: generation },
+  };
+  const shown = kind === "Secret" ? { ...content, data: sizes(content["data"]) } : content;
+  const body = Object.fromEntries(Object.entries(shown).map(([field, value]) => [capital(field), value]));
+  return stringify({ ...head, ...body }, { lineWidth: 0 }) + renderEvents(events, now);
+}
+
+function sizes(data: unknown): Record<string, string> {
+  const entries = Object.entries((data ?? {}) as Record<string, string>);
+  return Object.fromEntries(entries.map(([key, value]) => [key, `${Buffer.from(value, "base64").length} bytes`]));
+}
+
+function renderEvents(events: readonly CountedEvent[], now: number): string {
+  if (events.length === 0) return "Events: none\n";
+  const rows = events
+    .toSorted((a, b) => a.series.lastObservedTime.localeCompare(b.series.lastObservedTime))
+    .map(({ type, reason, series, note }) => [
+      ...["  ", type, reason, `${since(series.lastObservedTime, now)} (x${series.count})`, note],
+    ]);
+  return `Events:\n${renderTable([["  ", "TYPE", "REASON", "AGE", "MESSAGE"], ...rows])}`;
+}
+
+const capital = (field: string) => field.charAt(0).toUpperCase() + field.slice(1);

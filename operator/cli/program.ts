@@ -1,0 +1,165 @@
+import { readFile } from "node:fs/promises";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Client, openClient } from "./client.ts";
+import { describe } from "./describe.ts";
+import { Failure } from "./failure.ts";
+import { get, getOne, notFound, type Scope, type Target, targetOf } from "./get.ts";
+import { type Format, formats } from "./output.ts";
+import { qualifiedKind, UnknownKindError } from "./resource-names.ts";
+import { renderStatus } from "./status.ts";
+import { validate } from "./validate.ts";
+import { goalOf, timeoutMs, waitFor } from "./wait.ts";
+import { watchStatus } from "./watch-status.ts";
+
+export interface StandaloneFlags {
+  filename: string;
+  state: string;
+  config?: string;
+  leavePods: boolean;
+}
+
+interface ScopeFlags {
+  namespace: string;
+  allNamespaces?: boolean;
+  state?: string;
+}
+
+/** The command line of `audit-pipeline`. `standalone` runs until it is stopped. */
+export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<void>): Command {
+  const program = new Command("audit-pipeline")
+    .description("Audit pipelines from Kafka to PostgreSQL: the operator and its command line")
+    .showHelpAfterError("(--help shows the usage)")
+    .exitOverride()
+    .enablePositionalOptions();
+
+  program
+    .command("standalone")
+    .description("run the operator and its sinks on this machine, from a folder of manifests")
+    .requiredOption("-f, --filename <dir>", "folder of AuditTopic, AuditPipeline, Secret and ConfigMap manifests")
+    .addOption(stateOption().makeOptionMandatory())
+    .addOption(new Option("--config <file>", "the operator's configuration").env("CONFIG_PATH"))
+    .option("--leave-pods", "leave the sinks running when the operator is stopped", false)
+    .action(standalone);
+
+  program
+    .command("validate")
+    .description("check manifests without any server")
+    .requiredOption("-f, --filename <path>", "file, folder, or - for standard input")
+    .action(async ({ filename }: { filename: string }) => {
+      const { valid, refused } = await validate(filename);
+      print(valid.map((line) => `${line}\n`).join(""));
+      if (refused.length > 0) throw new Failure(refused.join("\n"), 2);
+    });
+
+  scoped(program.command("get <kind> [name]"))
+    .description("list resources, or one of them")
+    .addOption(new Option("-o, --output <format>", "how").choices(formats).default("table"))
+    .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { output: Format }) => {
+      print(await get(await clientOf(flags), targetOf(kind, name), scopeOf(flags), flags.output));
+    });
+
+  scoped(program.command("describe <kind> [name]"))
+    .description("show one resource with its events")
+    .action(async (kind: string, name: string | undefined, flags: ScopeFlags) => {
+      print(await describe(await clientOf(flags), targetOf(kind, name), scopeOf(flags)));
+    });
+
+  scoped(program.command("status <name>"))
+    .description("show whether an AuditPipeline (or KIND/NAME) does what it should, and why not")
+    .option("-w, --watch", "go on showing it as it changes", false)
+    .action(async (name: string, flags: ScopeFlags & { watch: boolean }) => {
+      const client = await clientOf(flags);
+      const target = name.includes("/") ? targetOf(name) : { kinds: ["AuditPipeline", "AuditTopic"], name };
+      if (flags.watch) return watchStatus(client, target, scopeOf(flags), print);
+      print(renderStatus(await getOne(client, target, scopeOf(flags)), Date.now()));
+    });
+
+  scoped(program.command("wait <kind> [name]"))
+    .description("wait until a resource has a condition, or is deleted")
+    .requiredOption("--for <goal>", "condition=TYPE[=STATUS] or delete")
+    .option("--timeout <duration>", "such as 60s or 5m", "60s")
+    .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { for: string; timeout: string }) => {
+      const wait = { goal: goalOf(flags.for), timeoutMs: timeoutMs(flags.timeout) };
+      print(await waitFor(await clientOf(flags), targetOf(kind, name), scopeOf(flags), wait));
+    });
+
+  scoped(program.command("delete <kind> [name]"))
+    .description("delete a resource, and what it made by its deletionPolicy")
+    .option("--wait", "until it is gone", false)
+    .option("--timeout <duration>", "how long to wait", "10m")
+    .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { wait: boolean; timeout: string }) => {
+      await remove(await clientOf(flags), targetOf(kind, name), flags);
+    });
+
+  program
+    .command("crds")
+    .description("print the CustomResourceDefinitions")
+    .action(async () => print(await crds()));
+
+  program
+    .command("version")
+    .description("print the version")
+    .action(async () => print(`audit-pipeline ${await version()} (Node ${process.versions.node})\n`));
+
+  return program;
+}
+
+/** Runs one command and answers the exit code: 0 done; 1 failed, not found, timed out; 2 usage, configuration, manifest. */
+export async function runProgram(program: Command, argv: readonly string[]): Promise<number> {
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    // Commander has printed its own message; help and version end with 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    if (error instanceof UnknownKindError) return 2;
+    return error instanceof Failure ? error.exitCode : 1;
+  }
+}
+
+const stateOption = () =>
+  new Option("--state <dir>", "the state folder of a standalone")
+    .env("AUDIT_PIPELINE_STATE")
+    .argParser((dir: string) => {
+      if (dir === "") throw new InvalidArgumentError("It is empty.");
+      return dir;
+    });
+
+function scoped(command: Command): Command {
+  return command
+    .option("-n, --namespace <namespace>", "namespace of the resource", "default")
+    .option("-A, --all-namespaces", "all namespaces")
+    .addOption(stateOption());
+}
+
+async function clientOf({ state }: ScopeFlags): Promise<Client> {
+  if (state === undefined) throw new Failure("Say which standalone: --state DIR, or AUDIT_PIPELINE_STATE", 2);
+  return openClient(state);
+}
+
+const scopeOf = ({ namespace, allNamespaces = false }: ScopeFlags): Scope => ({ namespace, allNamespaces });
+
+async function remove(client: Client, { kinds, name }: Target, flags: ScopeFlags & { wait: boolean; timeout: string }) {
+  if (name === undefined) throw new Failure("Which one? Give KIND NAME", 2);
+  const [kind = ""] = kinds;
+  const limit = timeoutMs(flags.timeout);
+  if (!(await client.delete({ kind, namespace: flags.namespace, name }))) throw notFound([kind], name);
+  print(`${qualifiedKind(kind)} "${name}" deleted\n`);
+  if (!flags.wait) return;
+  await waitFor(client, { kinds, name }, scopeOf(flags), { goal: { kind: "Delete" }, timeoutMs: limit });
+}
+
+async function crds(): Promise<string> {
+  const folder = new URL("../../crds/v1alpha1/", import.meta.url);
+  const files = ["auditpipeline.io_audittopics.yaml", "auditpipeline.io_auditpipelines.yaml"];
+  const texts = await Promise.all(files.map((file) => readFile(new URL(file, folder), "utf8")));
+  return texts.map((text) => (text.startsWith("---") ? text : `---\n${text}`)).join("");
+}
+
+async function version(): Promise<string> {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+const print = (text: string) => void process.stdout.write(text);

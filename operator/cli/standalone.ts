@@ -1,0 +1,94 @@
+import { once } from "node:events";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
+import { type Logger, pino } from "pino";
+import { ConfigError, loadOperatorConfig, type OperatorConfig } from "../config.ts";
+import type { Outcome, Reconciler, Resource } from "../runtime/controller.ts";
+import { serveHealth } from "../runtime/health-server.ts";
+import { controllerMetrics } from "../runtime/metrics.ts";
+import { admitResource } from "../standalone/admission.ts";
+import { serveControl } from "../standalone/control-socket.ts";
+import { followFolder } from "../standalone/manifest-folder.ts";
+import { startStandalone } from "../standalone/standalone.ts";
+import { LockedError } from "../standalone/state-lock.ts";
+import { Failure } from "./failure.ts";
+import type { StandaloneFlags } from "./program.ts";
+
+/** What the controllers need of the world outside; closed when they have stopped. */
+export interface Controllers {
+  reconcilers: readonly Reconciler<Resource, Outcome>[];
+  close(): Promise<void>;
+}
+
+export type MakeControllers = (config: OperatorConfig, stateDir: string) => Controllers;
+
+/** Runs until SIGTERM or SIGINT; a second signal ends it at once. */
+export async function runStandalone(flags: StandaloneFlags, makeControllers: MakeControllers): Promise<void> {
+  const [stateDir, manifests] = [resolve(flags.state), resolve(flags.filename)];
+  const config = configOf(flags.config);
+  if (!(await stat(manifests).catch(() => undefined))?.isDirectory()) {
+    throw new Failure(`-f ${manifests}: found no folder; it must be one that holds manifests`, 2);
+  }
+  // Messages go to stderr; at once, so that none is lost when the process ends.
+  const log = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const stop = await start({ config, stateDir, manifests, log, makeControllers });
+  const signal = await Promise.race(["SIGTERM", "SIGINT"].map((name) => once(process, name).then(() => name)));
+  process.once("SIGTERM", () => process.exit(1)).once("SIGINT", () => process.exit(1));
+  log.info({ signal, leavePods: flags.leavePods }, "Stopping");
+  await stop(flags.leavePods);
+  log.info("Stopped");
+}
+
+interface StartOptions {
+  config: OperatorConfig;
+  stateDir: string;
+  manifests: string;
+  log: Logger;
+  makeControllers: MakeControllers;
+}
+
+/** Answers the function that stops it all, in reverse order. */
+async function start({ config, stateDir, manifests, log, makeControllers }: StartOptions) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const { reconcilers, close } = makeControllers(config, stateDir);
+  const { concurrency } = config;
+  const running = await startStandalone({
+    ...{ stateDir, log, concurrency },
+    admit: admitResource,
+    reconcilers: () => reconcilers,
+    commands: { "audit-sink": [process.execPath, fileURLToPath(new URL("../../sink/main.ts", import.meta.url))] },
+    metrics: controllerMetrics(registry),
+  }).catch((error: unknown) => {
+    throw error instanceof LockedError ? new Failure(error.message, 1) : error;
+  });
+  const stopping = new AbortController();
+  const folder = await followFolder({ dir: manifests, store: running.store, log, signal: stopping.signal });
+  const control = await serveControl({ stateDir, store: running.store, declaredIn: folder.declaredIn });
+  const health = await serveHealth({
+    ...{ ...config.admin, registry },
+    alive: () => running.controllers.every((controller) => controller.alive()),
+    ready: () => running.controllers.every((controller) => controller.synced()),
+  });
+  const kinds = reconcilers.map(({ kind }) => kind);
+  log.info({ kinds, manifests, state: stateDir, healthPort: health.port }, "Operator is running");
+
+  return async (leavePods: boolean): Promise<void> => {
+    stopping.abort();
+    await folder.stopped;
+    await running.stop({ leavePods });
+    await close();
+    await control.close();
+    await health.close();
+  };
+}
+
+function configOf(path: string | undefined): OperatorConfig {
+  try {
+    return loadOperatorConfig(path, process.env);
+  } catch (error) {
+    throw error instanceof ConfigError ? new Failure(error.message, 2) : error;
+  }
+}
