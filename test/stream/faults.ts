@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { poison } from "./poison.ts";
+import type { Held, Trap } from "./proxy.ts";
+import type { Sink } from "./sinks.ts";
+import { readProgress, until, type World, withSuperuser } from "./world.ts";
+
+/** Each does its harm, shows that what must hold held, and leaves the world healed. Rejects where it did not hold. */
+export const faults = {
+  /** Longer than the session timeout, then continued: its transaction must be refused. */
+  zombie: (world: World) => freeze(world, "BeforeSettle", "continue"),
+  frozenInsideCopy: (world: World) => freeze(world, "InsideCopy", "kill"),
+  frozenInsideCopyThenContinued: (world: World) => freeze(world, "InsideCopy", "continue"),
+  frozenBetweenStatements: (world: World) => freeze(world, "AfterIds", "continue"),
+  frozenBeforeCommit: (world: World) => freeze(world, "BeforeCommit", "continue"),
+  commitAnswerLost,
+  postgresKilled,
+  setBack,
+  deadLettersUnwritable,
+} as const satisfies Record<string, (world: World) => Promise<void>>;
+
+export type FaultName = keyof typeof faults;
+
+/** How long another sink may take to write where a frozen one left off. */
+const SUCCESSOR_MS = 30_000;
+const TRAP_MS = 30_000;
+
+/** Holds the next sink that gets to the trap. The connection is held before the sink is stopped, so it is stopped there. */
+async function trapAny(world: World, trap: Trap, freezeIt: boolean): Promise<{ sink: Sink; held: Held }> {
+  const sprung = Promise.withResolvers<{ sink: Sink; held: Promise<Held> }>();
+  const armed = new Set<Sink>();
+  const arm = (sink: Sink) => {
+    armed.add(sink);
+    const held = sink.proxy.arm(trap, () => {
+      if (freezeIt) sink.freeze();
+      for (const other of armed) if (other !== sink) other.proxy.disarm();
+      sprung.resolve({ sink, held });
+    });
+  };
+  let caught: { sink: Sink; held: Promise<Held> } | undefined;
+  sprung.promise.then((value) => {
+    caught = value;
+  });
+  try {
+    await until(`no sink got to ${trap}`, TRAP_MS, () => {
+      // Others may have joined, or been killed, since.
+      if (caught === undefined) for (const sink of world.sinks.working) if (!armed.has(sink)) arm(sink);
+      return caught !== undefined;
+    });
+  } finally {
+    if (caught === undefined) for (const sink of armed) sink.proxy.disarm();
+  }
+  const { sink, held } = await sprung.promise;
+  return { sink, held: await held };
+}
+
+async function freeze(world: World, trap: Trap, then: "continue" | "kill"): Promise<void> {
+  const { sink, held } = await trapAny(world, trap, true);
+  const ends = await world.topics.ends();
+  const before = await readProgress(world);
+  const behind = [...before].filter(([partition, { nextOffset }]) => nextOffset < (ends[partition] ?? 0));
+  await world.sinks.ensure(2);
+  const tookMs = await until(`others write where ${sink.name} was stopped at ${trap}`, SUCCESSOR_MS, async () => {
+    const now = await readProgress(world);
+    return behind.every(([partition, { nextOffset }]) => (now.get(partition)?.nextOffset ?? 0) > nextOffset);
+  });
+  world.log(
+    `${sink.name} stopped at ${trap}; others went on in ${behind.length} partitions after ${Math.round(tookMs)} ms`,
+  );
+
+  if (then === "kill") {
+    await world.sinks.kill(sink);
+    return;
+  }
+  // The server answers while the sink is still stopped: the refusal is the server's, not the client's own timeout.
+  const answer = held.resume();
+  await Promise.race([answer, sleep(2_000)]);
+  sink.thaw();
+  const code = await answer;
+  world.log(`${sink.name} continued; its transaction was answered with ${code || "COMMIT"}`);
+  if (code === "") throw new Error(`${sink.name}, stopped at ${trap} and replaced, could still commit`);
+}
+
+async function commitAnswerLost(world: World): Promise<void> {
+  const { sink } = await trapAny(world, "CommitAnswerLost", false);
+  world.log(`${sink.name} was not told that its transaction is committed`);
+}
+
+async function postgresKilled(world: World): Promise<void> {
+  await world.postgres.kill();
+  await sleep(world.random.between(500, 3_000));
+  await world.postgres.restart();
+  world.log("PostgreSQL was killed and is back");
+}
+
+/**
+ * What a promoted replica that lagged does: rows, ids and progress are as they were a while ago, all at once, under sinks
+ * that know nothing of it.
+ */
+async function setBack(world: World): Promise<void> {
+  await withSuperuser(world, async (client) => {
+    await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    await client.query("DROP SCHEMA IF EXISTS replica CASCADE");
+    await client.query("CREATE SCHEMA replica");
+    for (const table of ["progress", "event_ids"])
+      await client.query(`CREATE TABLE replica.${table} AS TABLE audit.${table}`);
+    await client.query("COMMIT");
+  });
+  const before = await readProgress(world);
+  const settled = (progress: typeof before) =>
+    [...progress.values()].reduce((sum, { nextOffset }) => sum + nextOffset, 0);
+  await until(
+    "1000 more offsets are settled",
+    30_000,
+    async () => settled(await readProgress(world)) > settled(before) + 1_000,
+  );
+
+  const lost = await withSuperuser(world, async (client) => {
+    await client.query("SET synchronous_commit = on");
+    await client.query("BEGIN");
+    // In the order a sink takes them. A transaction under way is waited for; later ones see the old state.
+    for (const table of TABLES) await client.query(`LOCK TABLE audit.${table} IN EXCLUSIVE MODE`);
+    let rows = 0;
+    for (const table of ["events", "skipped", "conflicts"]) {
+      const { rowCount } =
+        await client.query(`DELETE FROM audit.${table} t WHERE NOT EXISTS (SELECT FROM replica.progress p
+        WHERE p.topic_id = t.topic_id AND p.partition = t.partition AND t."offset" < p.next_offset)`);
+      rows += rowCount ?? 0;
+    }
+    await client.query(
+      "DELETE FROM audit.event_ids i WHERE NOT EXISTS (SELECT FROM replica.event_ids r WHERE r.key = i.key)",
+    );
+    await client.query("DELETE FROM audit.progress");
+    await client.query("INSERT INTO audit.progress SELECT * FROM replica.progress");
+    await client.query("COMMIT");
+    return rows;
+  });
+  world.log(`The ledger went back by ${lost} rows under the running sinks`);
+}
+
+const TABLES = ["events", "skipped", "conflicts", "event_ids", "progress"];
+
+/** Poison holds its own partition and no other, for as long as it cannot be put aside. */
+async function deadLettersUnwritable(world: World): Promise<void> {
+  const { topics, producer, random, log } = world;
+  await topics.setDeadLettersWritable(false);
+  await sleep(1_500);
+  const partition = random.below(topics.partitions);
+  const record = { ...poison(random, 0), partition, key: null, timestamp: 0n, id: undefined, kind: "Poison" as const };
+  const [acknowledged] = await producer.send([record]);
+  if (acknowledged === undefined) throw new Error("The poison was not acknowledged");
+
+  const { offset } = acknowledged;
+  const reached = async () => (await readProgress(world)).get(partition)?.nextOffset ?? 0;
+  // Poison of the stream itself may hold the partition before this one does.
+  const before = await readProgress(world);
+  for (let look = 0; look < 20; look++) {
+    await sleep(250);
+    const nextOffset = await reached();
+    if (nextOffset > offset)
+      throw new Error(`Partition ${partition} went past offset ${offset}, whose dead letter was refused`);
+  }
+  const after = await readProgress(world);
+  const others = [...after].filter(
+    ([other, { nextOffset }]) => other !== partition && nextOffset > (before.get(other)?.nextOffset ?? 0),
+  );
+  if (others.length === 0) throw new Error("One partition's poison held all the others");
+  await topics.setDeadLettersWritable(true);
+  const tookMs = await until(
+    "the partition goes on once dead letters can be written",
+    60_000,
+    async () => (await reached()) > offset,
+  );
+  log(
+    `Partition ${partition} was held at poison while ${others.length} others went on, and left it ${Math.round(tookMs)} ms after`,
+  );
+}

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Producer } from "@platformatic/kafka";
+import { type Acknowledged, type AcknowledgedFile, acknowledgedOf } from "./acknowledged.ts";
+import type { SourceRecord } from "./events.ts";
+
+/** Sends to Kafka with acks=all and writes down what was acknowledged. */
+export class StreamProducer {
+  readonly #producer: Producer<Buffer, Buffer, Buffer, Buffer>;
+  readonly #topic: string;
+  readonly #file: AcknowledgedFile;
+  #count = 0;
+
+  constructor(bootstrapServers: string, topic: string, file: AcknowledgedFile) {
+    // A batch sent twice would be two acknowledgements of which we see one.
+    this.#producer = new Producer({ clientId: "stream-test", bootstrapBrokers: [bootstrapServers], retries: 0 });
+    this.#topic = topic;
+    this.#file = file;
+  }
+
+  /** How many records are acknowledged, and on disk as such. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Resolves to what was acknowledged; a partition whose batch failed is not among it. */
+  async send(records: readonly SourceRecord[]): Promise<Acknowledged[]> {
+    const messages = records.map(({ partition, key, value, headers, timestamp }) => ({
+      topic: this.#topic,
+      partition,
+      timestamp,
+      key: key ?? undefined,
+      // The client's types know no null value and no null header; what it writes does.
+      value: value as Buffer,
+      headers: new Map(headers.map(([name, text]) => [Buffer.from(name), text as Buffer])),
+    }));
+    const { offsets = [] } = await this.#producer.send({ messages: messages as never, acks: -1 });
+    const next = new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));
+    const acknowledged: Acknowledged[] = [];
+    for (const record of records) {
+      const offset = next.get(record.partition);
+      if (offset === undefined) continue;
+      next.set(record.partition, offset + 1);
+      acknowledged.push(acknowledgedOf(record, offset));
+    }
+    this.#file.append(acknowledged);
+    this.#count += acknowledged.length;
+    return acknowledged;
+  }
+
+  close(): Promise<void> {
+    return this.#producer.close();
+  }
+}
+
+const BATCH = 250;
+
+/** Sends `count` records at `perSecond`, or slower where Kafka is. */
+export async function produceAll(
+  producer: StreamProducer,
+  records: Iterator<SourceRecord>,
+  { count, perSecond, signal }: { count: number; perSecond: number; signal: AbortSignal },
+): Promise<void> {
+  const began = performance.now();
+  for (let sent = 0; sent < count && !signal.aborted; ) {
+    const batch = Array.from({ length: Math.min(BATCH, count - sent) }, () => records.next().value as SourceRecord);
+    await producer.send(batch);
+    sent += batch.length;
+    const dueMs = (sent / perSecond) * 1_000 - (performance.now() - began);
+    if (dueMs > 0) await sleep(dueMs);
+  }
+}

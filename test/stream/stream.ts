@@ -1,0 +1,231 @@
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Postgres } from "../../hack/servers/postgres.ts";
+import type { SinkConfigInput } from "../../sink/config.ts";
+import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
+import { type Verdict as Verified, verify } from "../verify/verifier.ts";
+import { AcknowledgedFile } from "./acknowledged.ts";
+import { eventStream } from "./events.ts";
+import { type FaultName, faults } from "./faults.ts";
+import { judge, readLedger, uncovered, type Verdict } from "./oracle.ts";
+import { StreamProducer, produceAll } from "./produce.ts";
+import { Random } from "./random.ts";
+import { startSink } from "./sinks.ts";
+import { createTopics, type Topics } from "./topics.ts";
+import { readProgress, SinkPool, until, type World, withSuperuser } from "./world.ts";
+
+export interface StreamOptions {
+  readonly seed: number;
+  /** At least so many; more while faults are still under way. */
+  readonly events: number;
+  readonly perSecond: number;
+  /** Run in an order that the seed decides. */
+  readonly faults: readonly FaultName[];
+  readonly client: "platformatic" | "kafkajs";
+  readonly bootstrapServers: string;
+  /** Killed and restarted: nobody else's. */
+  readonly postgres: Postgres;
+  /** For configuration, logs and the file of what was acknowledged. */
+  readonly dir: string;
+  readonly log: (message: string) => void;
+}
+
+export interface StreamResult {
+  readonly verdict: Verdict;
+  readonly verified: Verified;
+  /** Everything else that was not as it must be. */
+  readonly problems: readonly string[];
+  readonly acknowledged: number;
+  readonly seconds: number;
+  readonly kills: number;
+  readonly rebalances: number;
+}
+
+const PARTITIONS = 6;
+const SINKS = 2;
+const TRICKLE_PER_SECOND = 250;
+const CAUGHT_UP_MS = 120_000;
+
+/** One stream of events under faults, from the first record to the verdict. */
+export async function runStream(options: StreamOptions): Promise<StreamResult> {
+  const { seed, bootstrapServers, postgres, dir } = options;
+  const began = performance.now();
+  const name = `stream-${seed}-${process.pid}-${Date.now().toString(36)}`;
+  const topics = await createTopics(bootstrapServers, name, PARTITIONS);
+  const database = await createLedgerDatabase(postgres, {
+    name: name.replaceAll("-", "_"),
+    months: monthsAround(new Date()),
+  });
+  const file = new AcknowledgedFile(join(dir, `${name}.acknowledged`));
+  const producer = new StreamProducer(bootstrapServers, topics.source, file);
+  const config = (proxyPort: number) => sinkConfig(options, topics, database, proxyPort);
+  const sinks = new SinkPool((sink) => startSink({ name: sink, dir, postgres, config }));
+  const records = eventStream(new Random(seed), PARTITIONS);
+  const log = (message: string) =>
+    options.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${message}`);
+  const world: World = {
+    random: new Random(seed + 1),
+    bootstrapServers,
+    topics,
+    producer,
+    records,
+    postgres,
+    database,
+    sinks,
+    log,
+  };
+
+  try {
+    const problems = await underFaults(world, options);
+    await healed(world);
+    const seconds = (performance.now() - began) / 1000;
+    return { ...(await settled(world, file, problems)), seconds, ...world.churned };
+  } finally {
+    await sinks.killAll();
+    await producer.close();
+    file.close();
+    await database.drop();
+    await topics.delete();
+  }
+}
+
+/** @returns what did not hold while the faults were under way */
+async function underFaults(world: World, { events, perSecond, faults: chosen }: StreamOptions): Promise<string[]> {
+  const { random, log, sinks, producer, records } = world;
+  const problems: string[] = [];
+  const over = new AbortController();
+  await sinks.ensure(SINKS);
+
+  const producing = (async () => {
+    await produceAll(producer, records, { count: events, perSecond, signal: new AbortController().signal });
+    log(`${producer.count} records are acknowledged`);
+    await produceAll(producer, records, {
+      count: Number.MAX_SAFE_INTEGER,
+      perSecond: TRICKLE_PER_SECOND,
+      signal: over.signal,
+    });
+  })();
+  const churning = churn(world, over.signal);
+  await until("the sinks settle their first records", 60_000, async () =>
+    [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
+  );
+
+  for (const name of random.shuffle(chosen)) {
+    log(`Fault ${name}`);
+    try {
+      await faults[name](world);
+    } catch (error) {
+      problems.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      log(`Fault ${name} FAILED: ${problems.at(-1)}`);
+      await world.topics.setDeadLettersWritable(true);
+    }
+    await sleep(random.between(500, 2_000));
+  }
+  await until("all events are produced", 300_000, () => producer.count >= events);
+  over.abort();
+  await Promise.all([producing, churning]);
+  return problems;
+}
+
+/** Sinks come and go all the time: killed, ended in order, or joined by one more. */
+async function churn({ random, sinks, churned, log }: World, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(random.between(2_500, 5_000), undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const { working } = sinks;
+    const kind = random.pick(["kill", "terminate", "join"] as const);
+    churned.rebalances += 1;
+    if (working.length < SINKS || (kind === "join" && working.length <= SINKS)) {
+      log(`${(await sinks.add()).name} joins`);
+      continue;
+    }
+    const sink = random.pick(working);
+    if (kind === "kill") {
+      churned.kills += 1;
+      log(`${sink.name} is killed`);
+      await sinks.kill(sink);
+    } else {
+      // Not awaited: others take over while it drains.
+      void sinks.terminate(sink).then((code) => log(`${sink.name} ended in order with ${code}`));
+    }
+    await sinks.ensure(SINKS);
+  }
+}
+
+async function healed(world: World): Promise<void> {
+  const { sinks, topics, log } = world;
+  await sinks.ensure(SINKS);
+  const ends = await topics.ends();
+  const tookMs = await until("every offset is settled", CAUGHT_UP_MS, async () => {
+    const progress = await readProgress(world);
+    return ends.every((end, partition) => (progress.get(partition)?.nextOffset ?? 0) >= end);
+  }).catch((error: unknown) => {
+    log(String(error));
+    return Number.NaN;
+  });
+  log(`Lag is 0 after ${Math.round(tookMs)} ms`);
+}
+
+async function settled(world: World, file: AcknowledgedFile, problems: string[]) {
+  const { topics, database, sinks, producer } = world;
+  const codes = await sinks.terminateAll();
+  if (codes.some((code) => code !== 0)) problems.push(`Sinks ended with ${codes.join(", ")} after SIGTERM`);
+  if (sinks.crashed.length > 0) problems.push(`Ended by themselves: ${sinks.crashed.join(", ")}`);
+
+  const progress = await readProgress(world);
+  for (const [partition, committed] of (await topics.committed(topics.source)).entries()) {
+    const next = progress.get(partition)?.nextOffset ?? 0;
+    if (committed > next) problems.push(`Partition ${partition}: the group committed ${committed}, settled is ${next}`);
+  }
+  problems.push(...(await withSuperuser(world, uncovered)));
+  const ledger = await withSuperuser(world, readLedger);
+  const verdict = judge(file.readAll(), ledger, await topics.readDeadLetters(), topics.topicId);
+  const broker = [
+    "--bootstrap",
+    world.bootstrapServers,
+    "--topic",
+    topics.source,
+    "--dlq",
+    topics.deadLetters,
+    "--complete",
+  ];
+  const verified = await verify(database.url(database.reader), ...broker);
+  return { verdict, verified, problems, acknowledged: producer.count };
+}
+
+/** Last month to next month: record times are the broker's clock. */
+function monthsAround(now: Date): string[] {
+  return [-1, 0, 1].map((n) =>
+    new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + n, 1)).toISOString().slice(0, 10),
+  );
+}
+
+function sinkConfig(
+  { client, bootstrapServers }: StreamOptions,
+  topics: Topics,
+  { name, writer }: LedgerDatabase,
+  port: number,
+): SinkConfigInput {
+  return {
+    pipeline: { namespace: "stream", name: "test", sink: "ledger" },
+    // A group named as the topic: one run, one group.
+    source: { topic: topics.source, groupId: topics.source, deadLetterTopic: topics.deadLetters },
+    kafka: {
+      bootstrapServers: [bootstrapServers],
+      client,
+      sessionTimeout: 6_000,
+      heartbeatInterval: 1_000,
+      rebalanceTimeout: 6_000,
+    },
+    store: { postgres: { host: "127.0.0.1", port, database: name, schema: "audit", ...writer, sslMode: "Disable" } },
+    delivery: {
+      batchSize: 1_000,
+      flushInterval: 250,
+      retry: { initial: 200, max: 2_000 },
+      circuitBreaker: { failures: 5, openFor: 1_000 },
+      timeout: 30_000,
+    },
+    admin: { host: "127.0.0.1", port: 0 },
+    drainTimeout: 15_000,
+  };
+}

@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
+import type { Postgres } from "../../hack/servers/postgres.ts";
+import type { LedgerDatabase } from "../support/ledger-database.ts";
+import type { SourceRecord } from "./events.ts";
+import type { StreamProducer } from "./produce.ts";
+import type { Random } from "./random.ts";
+import type { Sink } from "./sinks.ts";
+import type { Topics } from "./topics.ts";
+
+/** What a fault can reach. */
+export interface World {
+  readonly random: Random;
+  readonly bootstrapServers: string;
+  readonly topics: Topics;
+  readonly producer: StreamProducer;
+  readonly records: Iterator<SourceRecord>;
+  readonly postgres: Postgres;
+  readonly database: LedgerDatabase;
+  readonly sinks: SinkPool;
+  /** How often sinks were killed, and how often they came or went at all. */
+  readonly churned: { kills: number; rebalances: number };
+  readonly log: (message: string) => void;
+}
+
+/** progress, by partition. */
+export type Progress = ReadonlyMap<number, { readonly nextOffset: number; readonly epoch: number }>;
+
+export async function withSuperuser<T>(world: World, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await world.database.connect(world.postgres.superuser);
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+export function readProgress(world: World): Promise<Progress> {
+  return withSuperuser(world, async (client) => {
+    const sql = `SELECT partition, next_offset::float8 AS "nextOffset", epoch::float8 AS epoch FROM audit.progress`;
+    const { rows } = await client.query<{ partition: number; nextOffset: number; epoch: number }>(sql);
+    return new Map(rows.map(({ partition, ...row }) => [partition, row]));
+  });
+}
+
+/** Waits until `holds` says so; rejects with `what` after `withinMs`. @returns milliseconds waited */
+export async function until(what: string, withinMs: number, holds: () => Promise<boolean> | boolean): Promise<number> {
+  const began = performance.now();
+  while (!(await holds())) {
+    if (performance.now() - began > withinMs) throw new Error(`Not within ${withinMs} ms: ${what}`);
+    await sleep(100);
+  }
+  return performance.now() - began;
+}
+
+/** The sinks of one run: those that work, and one that is frozen now and then. */
+export class SinkPool {
+  readonly #start: (name: string) => Promise<Sink>;
+  readonly #all: Sink[] = [];
+  /** Sinks that ended by themselves: their names. None should. */
+  readonly crashed: string[] = [];
+  readonly #ending = new Set<Sink>();
+
+  constructor(start: (name: string) => Promise<Sink>) {
+    this.#start = start;
+  }
+
+  get working(): Sink[] {
+    for (const sink of this.#all) {
+      if (!sink.running && !this.#ending.has(sink) && !this.crashed.includes(sink.name)) this.crashed.push(sink.name);
+    }
+    return this.#all.filter((sink) => sink.running && !sink.frozen && !this.#ending.has(sink));
+  }
+
+  async add(): Promise<Sink> {
+    const sink = await this.#start(`sink-${this.#all.length + 1}`);
+    this.#all.push(sink);
+    return sink;
+  }
+
+  async ensure(count: number): Promise<void> {
+    while (this.working.length < count) await this.add();
+  }
+
+  async kill(sink: Sink): Promise<void> {
+    this.#ending.add(sink);
+    await sink.kill();
+  }
+
+  async terminate(sink: Sink): Promise<number | null> {
+    this.#ending.add(sink);
+    return sink.terminate();
+  }
+
+  /** @returns the exit code of each that still ran */
+  async terminateAll(): Promise<(number | null)[]> {
+    return Promise.all(
+      this.#all.filter((sink) => sink.running && !this.#ending.has(sink)).map((sink) => this.terminate(sink)),
+    );
+  }
+
+  async killAll(): Promise<void> {
+    await Promise.all(this.#all.filter((sink) => sink.running).map((sink) => this.kill(sink)));
+  }
+}
