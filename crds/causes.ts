@@ -21,8 +21,17 @@ const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart
 /** JSON of a value, in ASCII and short enough for a line: a look-alike letter or a turned reading direction shows. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = (JSON.stringify(value) ?? String(value)).replaceAll(/[^ -~]/g, escaped);
+  const text = toJson(value).replaceAll(/[^ -~]/g, escaped);
   return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN)}… (${text.length} characters)`;
+}
+
+/** JSON has no text for functions and bigint, nor for a list that a YAML alias put into itself. */
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? `a ${typeof value}`;
+  } catch {
+    return `a ${typeof value} that JSON cannot hold`;
+  }
 }
 
 /** What a schema did not take, in words. One issue can stand for several unknown fields. */

@@ -38,7 +38,7 @@ describe("descriptions", () => {
   test("say the default that the schema has", () => {
     const wrong = inSpec.filter(({ schema: { default: value, description } }) => {
       if (value === undefined || typeof value === "object") return false;
-      return !new RegExp(`Default ${String(value)}\\b`).test(description ?? "");
+      return !new RegExp(`Default ${JSON.stringify(value).replaceAll('"', "")}\\b`).test(description ?? "");
     });
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });

@@ -131,9 +131,17 @@ describe("validateResource", () => {
     expect(messagesOf(topic({ partitions: 24 }), old)).toEqual([]);
   });
 
+  test("answers a list that holds itself, and numbers that JSON has not", () => {
+    const list: unknown[] = [];
+    list.push(list);
+    expect(messagesOf(topic({ partitions: list }))).toEqual([expect.stringContaining("must be a whole number")]);
+    expect(messagesOf(topic({ partitions: 1n }))).toEqual([expect.stringContaining("must be a whole number")]);
+    expect(messagesOf(topic({ partitions: Number.NaN }))).toEqual([expect.stringContaining("must be a whole number")]);
+  });
+
   test("answers anything at all, and throws nothing", () => {
     const anything = fc.oneof(
-      fc.anything(),
+      fc.anything({ withBigInt: true, withNullPrototype: true }),
       fc.anything().map((spec) => topic(spec)),
       fc.anything().map((spec) => pipeline({ sinks: spec, topic: spec })),
       fc.record({ kind: fc.constantFrom("AuditTopic", "AuditPipeline"), metadata: fc.anything(), spec: fc.anything() }),

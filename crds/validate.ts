@@ -4,7 +4,7 @@ import { rulesOf } from "./rules.ts";
 import { dropNulls, isRecord, type Visited, visit } from "./schema-tree.ts";
 import { type AuditPipelineSpec, auditPipeline } from "./v1alpha1/audit-pipeline.ts";
 import { type AuditTopicSpec, auditTopic } from "./v1alpha1/audit-topic.ts";
-import { API_VERSION, type ResourceMetadata } from "./v1alpha1/shared.ts";
+import type { API_VERSION, ResourceMetadata } from "./v1alpha1/shared.ts";
 
 export type { Cause } from "./causes.ts";
 

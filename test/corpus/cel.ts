@@ -39,6 +39,6 @@ export function evaluate(cel: string, self: unknown, oldSelf?: unknown): boolean
   const run = plans.get(cel) ?? plan(env, parse(cel));
   plans.set(cel, run);
   const result = run({ self: toCel(self), oldSelf: toCel(oldSelf ?? null) });
-  if (typeof result !== "boolean") throw new Error(`${cel}: ${String(result)}`);
+  if (typeof result !== "boolean") throw new Error(`${cel} answers no boolean`, { cause: result });
   return result;
 }
