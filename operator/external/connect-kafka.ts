@@ -16,35 +16,40 @@ export interface KafkaConnections {
 }
 
 const TIMEOUT_MS = 10_000;
+const COORDINATOR_RETRIES = 10;
+const RETRY_DELAY_MS = 500;
 
 export function connectKafka(): KafkaConnections {
-  const clients = new Map<string, { admin: Admin; kafka: Kafka }>();
+  const clients = new Map<string, { admins: readonly Admin[]; kafka: Kafka }>();
 
   return {
     to(backend) {
       const known = clients.get(backend.name);
       if (known !== undefined) return known.kafka;
-      const admin = newAdmin(backend.bootstrapServers);
-      const kafka = { topics: kafkaTopics(admin), groups: kafkaGroups(admin) };
-      clients.set(backend.name, { admin, kafka });
+      // The loop retries. A create that the client repeated by itself could meet its own topic and take it for another's.
+      const topicAdmin = newAdmin(backend.bootstrapServers, 0);
+      // A cluster that has had no group yet makes its offsets topic at the first question, and answers after a while.
+      const groupAdmin = newAdmin(backend.bootstrapServers, COORDINATOR_RETRIES);
+      const kafka = { topics: kafkaTopics(topicAdmin), groups: kafkaGroups(groupAdmin) };
+      clients.set(backend.name, { admins: [topicAdmin, groupAdmin], kafka });
       return kafka;
     },
     async close() {
-      const admins = [...clients.values()].map(({ admin }) => admin.close());
+      const all = [...clients.values()].flatMap(({ admins }) => admins);
       clients.clear();
-      await Promise.allSettled(admins);
+      await Promise.allSettled(all.map((admin) => admin.close()));
     },
   };
 }
 
-function newAdmin(bootstrapServers: readonly string[]): Admin {
+function newAdmin(bootstrapServers: readonly string[], retries: number): Admin {
   return new Admin({
     clientId: "audit-pipeline-operator",
     bootstrapBrokers: [...bootstrapServers],
     connectTimeout: TIMEOUT_MS,
     requestTimeout: TIMEOUT_MS,
     timeout: TIMEOUT_MS,
-    // The loop retries. A create that the client repeated by itself could meet its own topic and take it for another's.
-    retries: 0,
+    retries,
+    retryDelay: RETRY_DELAY_MS,
   });
 }

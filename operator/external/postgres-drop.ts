@@ -25,6 +25,8 @@ export async function useRole(client: ClientBase, role: string): Promise<void> {
   await client.query(`GRANT ${identifier(role)} TO CURRENT_USER${options}`);
 }
 
+const SESSION_END_MS = 10_000;
+
 /** Ends its sessions, takes what it was granted here, drops it. In a role that may not log in, only the last two. */
 export async function dropLogin(target: DropTarget, role: string): Promise<void> {
   if (!(await requireOurs(target, role))) return;
@@ -34,7 +36,11 @@ export async function dropLogin(target: DropTarget, role: string): Promise<void>
       await client.query(`ALTER ROLE ${identifier(role)} NOLOGIN`);
       await useRole(client, role);
     });
-    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", [role]);
+    // Waits for each to be gone: a session that outlives its role is one that only a superuser may end.
+    await client.query("SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity WHERE usename = $1", [
+      role,
+      SESSION_END_MS,
+    ]);
   });
   // It owns nothing, so this only takes privileges: in this database, and on the database itself.
   if (await mayEnter(target)) {

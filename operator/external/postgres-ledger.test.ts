@@ -287,7 +287,7 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
       await sink.query("BEGIN");
       await sink.query(insertEvent("2026-11-15T00:00:00Z"));
       await ledger.teardown(DELETE);
-    }).catch(() => undefined);
+    });
     expect(await rolesOf(ledger.identity.namespace)).toEqual([]);
     expect((await ledger.access.observe()).database).toBeUndefined();
     expect(await ledger.teardown(DELETE)).toEqual([]);
