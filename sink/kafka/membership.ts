@@ -21,6 +21,8 @@ interface Generation {
   readonly partitions: readonly number[];
   /** The topic's partitions as the leader knew them when it shared them out. */
   readonly partitionCount: number;
+  /** `assigned` was called; a generation that ended before its turn is never mentioned to the handlers. */
+  announced: boolean;
 }
 
 /** Trying again changes nothing about these: the configuration or the access rights must. */
@@ -134,7 +136,7 @@ export class GroupMembership {
     try {
       const generation = await this.#joinOnce(coordinator);
       this.#generation = generation;
-      this.#handle(() => this.#handlers.assigned(generation.partitions));
+      this.#announce(generation);
       this.#first.resolve();
       return generation;
     } catch (error) {
@@ -171,7 +173,14 @@ export class GroupMembership {
     const member = { groupId, generationId, memberId, protocolName, assignments };
     const assignment = await this.#unlessLeaving(this.#protocol.syncGroup(coordinator, member, patience));
     this.#lastHeartbeatMs = sentMs;
-    return { generationId, memberId, leads, partitionCount, partitions: decodeAssignment(assignment, topic) };
+    return {
+      generationId,
+      memberId,
+      leads,
+      partitionCount,
+      partitions: decodeAssignment(assignment, topic),
+      announced: false,
+    };
   }
 
   /** The coordinator holds these answers back until the others have come: leaving does not wait for that. */
@@ -228,7 +237,7 @@ export class GroupMembership {
     if (end === "lost") return this.#lose();
 
     let settled = false;
-    const revoked = this.#handle(() => this.#handlers.revoked(generation.partitions)).then(() => {
+    const revoked = this.#handle(() => this.#revoke(generation)).then(() => {
       settled = true;
     });
     const deadline = performance.now() + this.#options.rebalanceTimeoutMs - this.#options.heartbeatIntervalMs;
@@ -243,7 +252,19 @@ export class GroupMembership {
   #lose(): void {
     const generation = this.#generation;
     this.#generation = undefined;
-    if (generation !== undefined) this.#handlers.lost(generation.partitions);
+    if (generation?.announced) this.#handlers.lost(generation.partitions);
+  }
+
+  #announce(generation: Generation): void {
+    void this.#handle(async () => {
+      if (this.#generation !== generation || this.#leaving.signal.aborted) return;
+      generation.announced = true;
+      await this.#handlers.assigned(generation.partitions);
+    });
+  }
+
+  async #revoke(generation: Generation): Promise<void> {
+    if (this.#generation === generation && generation.announced) await this.#handlers.revoked(generation.partitions);
   }
 
   /** A handler that fails must not end the membership: its partitions stay without a position, so nothing is read. */

@@ -14,7 +14,9 @@ import {
   freeze,
   idle,
   message,
+  readerOptions,
   recordsOf,
+  secureKafka,
   sleep,
   text,
   until,
@@ -290,6 +292,30 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         expect(log).not.toContain("b settling 2"); // leaving is the caller's own doing
       });
 
+      test("goes on without a member whose revocation takes longer than the rebalance timeout", async () => {
+        const topic = await kafka.topic(2);
+        const groupId = `g-${randomUUID()}`;
+        const log: string[] = [];
+        const slow = kafka.reader(topic, { groupId, rebalanceTimeoutMs: 2_000 });
+        await slow.open();
+        await slow.join({
+          assigned: async (partitions) => void log.push(`assigned ${partitions.length}`),
+          async revoked() {
+            log.push("settling");
+            await sleep(5_000);
+            log.push("settled");
+          },
+          lost: (partitions) => log.push(`lost ${partitions.length}`),
+        });
+        const other = kafka.reader(topic, { groupId, rebalanceTimeoutMs: 2_000 });
+        await other.open();
+        const startedMs = performance.now();
+        await other.join(idle);
+        expect(performance.now() - startedMs).toBeLessThan(4_500);
+        await until(() => log.length >= 5, "the slow one's next share");
+        expect(log).toEqual(["assigned 2", "settling", "lost 2", "settled", "assigned 1"]);
+      });
+
       test("takes partitions that were added into its shares", async () => {
         const topic = await kafka.topic(1);
         const reader = kafka.reader(topic);
@@ -375,6 +401,37 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         await second.join(idle);
         expect(performance.now() - startedMs).toBeLessThan(5_000);
       });
+    });
+
+    describe("a broker that asks who is there", () => {
+      test.for(["PLAIN", "SCRAM-SHA-512"] as const)(
+        "lets in the user that TLS and SASL %s name, and no other",
+        async (mechanism) => {
+          const secure = await secureKafka();
+          onTestFinished(() => secure.broker.remove());
+          const topic = await new Cluster([secure.broker.bootstrapServers], client).topic();
+          const connection = (password: string) => ({
+            clientId: "contract",
+            bootstrapServers: [secure.address],
+            tls: { ca: secure.ca },
+            sasl: { mechanism, username: secure.username, password },
+          });
+          const writer = client.createWriter(connection(secure.password));
+          onTestFinished(() => writer.close());
+          await writer.send([{ topic, key: null, value: text("secret"), headers: [] }]);
+          const reader = client.createReader(connection(secure.password), readerOptions(topic));
+          onTestFinished(() => reader.close());
+          await reader.open();
+          await reader.join({ ...idle, assigned: async ([partition = 0]) => reader.seek(partition, 0n) });
+          expect((await fetchRecords(reader, 1)).map(({ value }) => String(value))).toEqual(["secret"]);
+
+          const stranger = client.createReader(connection("wrong password"), readerOptions(topic));
+          onTestFinished(() => stranger.close());
+          const refusal = await stranger.open().catch((error: Error) => error);
+          expect(refusal).toMatchObject({ name: "AuthenticationError" });
+          expect(String(refusal)).not.toContain("wrong password");
+        },
+      );
     });
 
     describe("a broker that is killed", () => {

@@ -1,6 +1,12 @@
-import { randomUUID } from "node:crypto";
-import { Admin, type MessageToProduce, Producer } from "@platformatic/kafka";
+import { execFileSync } from "node:child_process";
+import { pbkdf2Sync, randomBytes, randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Admin, alterUserScramCredentialsV0, Connection, type MessageToProduce, Producer } from "@platformatic/kafka";
 import { onTestFinished } from "vitest";
+import { startKafka } from "../../hack/servers/kafka.ts";
+import { freePorts } from "../../hack/servers/ports.ts";
 import type {
   EventLogReader,
   FetchedPartition,
@@ -79,16 +85,7 @@ export class Cluster {
   }
 
   reader(topic: string, over: Partial<ReaderOptions> = {}): EventLogReader {
-    const reader = this.#client.createReader(this.connection, {
-      topic,
-      groupId: `g-${randomUUID()}`,
-      sessionTimeoutMs: 4_000,
-      rebalanceTimeoutMs: 6_000,
-      heartbeatIntervalMs: 200,
-      maxBytesPerPartition: 1_048_576,
-      maxBytes: 52_428_800,
-      ...over,
-    });
+    const reader = this.#client.createReader(this.connection, readerOptions(topic, over));
     onTestFinished(() => reader.close());
     return reader;
   }
@@ -111,6 +108,78 @@ export class Cluster {
     onTestFinished(() => writer.close());
     return writer;
   }
+}
+
+export const readerOptions = (topic: string, over: Partial<ReaderOptions> = {}): ReaderOptions => ({
+  topic,
+  groupId: `g-${randomUUID()}`,
+  sessionTimeoutMs: 4_000,
+  rebalanceTimeoutMs: 6_000,
+  heartbeatIntervalMs: 200,
+  maxBytesPerPartition: 1_048_576,
+  maxBytes: 52_428_800,
+  ...over,
+});
+
+/** A broker with a second listener, SASL over TLS, and one user on it. */
+export async function secureKafka() {
+  const dir = mkdtempSync(join(tmpdir(), "event-log-"));
+  const [port = 0, securePort = 0, controllerPort = 0] = await freePorts(3);
+  const { ca, keystore } = certificate(dir);
+  const username = "sink";
+  const password = randomUUID();
+  const module = (name: string) => `org.apache.kafka.common.security.${name} required`;
+  const listeners = `PLAINTEXT://127.0.0.1:${port},SECURE://127.0.0.1:${securePort},CONTROLLER://127.0.0.1:${controllerPort}`;
+  const broker = await startKafka({
+    dir,
+    port,
+    settings: {
+      listeners,
+      "advertised.listeners": listeners,
+      "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
+      "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT",
+      "listener.name.secure.ssl.keystore.type": "PEM",
+      "listener.name.secure.ssl.keystore.location": keystore,
+      "listener.name.secure.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+      "listener.name.secure.plain.sasl.jaas.config": `${module("plain.PlainLoginModule")} user_${username}="${password}";`,
+      "listener.name.secure.scram-sha-512.sasl.jaas.config": `${module("scram.ScramLoginModule")};`,
+    },
+  });
+  await addScramUser(broker.bootstrapServers, username, password);
+  return { broker, ca, username, password, address: `127.0.0.1:${securePort}` };
+}
+
+function certificate(dir: string) {
+  const [key, cert, keystore] = ["key.pem", "cert.pem", "keystore.pem"].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  execFileSync(
+    "openssl",
+    ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert, ...subject],
+    { stdio: "pipe" },
+  );
+  const ca = readFileSync(cert, "utf8");
+  writeFileSync(keystore, readFileSync(key, "utf8") + ca);
+  return { ca, keystore };
+}
+
+async function addScramUser(server: string, name: string, password: string): Promise<void> {
+  const [host = "", port = ""] = server.split(":");
+  const iterations = 4_096;
+  const scramSha512 = 2;
+  const salt = randomBytes(16);
+  const saltedPassword = pbkdf2Sync(password, salt, iterations, 64, "sha512");
+  const connection = new Connection("contract-users");
+  await connection.connect(host, Number(port));
+  await alterUserScramCredentialsV0.api.async(
+    connection,
+    [],
+    [{ name, mechanism: scramSha512, iterations, salt, saltedPassword }],
+  );
+  await connection.close();
 }
 
 export const idle: GroupHandlers = {
