@@ -15,10 +15,15 @@ export interface Client {
   delete(ref: ObjectRef): Promise<boolean>;
 }
 
-/** The running standalone of the folder; when none runs, the folder itself, for reading. */
-export async function openClient(stateDir: string): Promise<Client> {
+/** Throws a Failure when the folder is none. */
+export async function requireState(stateDir: string): Promise<string> {
   const found = await stat(stateDir).catch(() => undefined);
   if (!found?.isDirectory()) throw new Failure(`The state folder ${stateDir} does not exist; --state names it`, 2);
+  return stateDir;
+}
+
+/** The running standalone of the folder; when none runs, the folder itself, for reading. */
+export function clientOf(stateDir: string): Client {
   return {
     async get<T extends KubeObject>(ref: ObjectRef) {
       const answer = await viaSocket(stateDir, "GET", pathOf(ref)).catch(() => undefined);

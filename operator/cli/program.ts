@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { type Client, openClient } from "./client.ts";
+import { type Client, clientOf, requireState } from "./client.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
 import { get, getOne, notFound, type Scope, type Target, targetOf } from "./get.ts";
@@ -55,20 +55,20 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     .description("list resources, or one of them")
     .addOption(new Option("-o, --output <format>", "how").choices(formats).default("table"))
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { output: Format }) => {
-      print(await get(await clientOf(flags), targetOf(kind, name), scopeOf(flags), flags.output));
+      print(await get(await openClient(flags), targetOf(kind, name), scopeOf(flags), flags.output));
     });
 
   scoped(program.command("describe <kind> [name]"))
     .description("show one resource with its events")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags) => {
-      print(await describe(await clientOf(flags), targetOf(kind, name), scopeOf(flags)));
+      print(await describe(await openClient(flags), targetOf(kind, name), scopeOf(flags)));
     });
 
   scoped(program.command("status <name>"))
     .description("show whether an AuditPipeline (or KIND/NAME) does what it should, and why not")
     .option("-w, --watch", "go on showing it as it changes", false)
     .action(async (name: string, flags: ScopeFlags & { watch: boolean }) => {
-      const client = await clientOf(flags);
+      const client = await openClient(flags);
       const target = name.includes("/") ? targetOf(name) : { kinds: ["AuditPipeline", "AuditTopic"], name };
       if (flags.watch) return watchStatus(client, target, scopeOf(flags), print);
       print(renderStatus(await getOne(client, target, scopeOf(flags)), Date.now()));
@@ -80,7 +80,8 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     .option("--timeout <duration>", "such as 60s or 5m", "60s")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { for: string; timeout: string }) => {
       const wait = { goal: goalOf(flags.for), timeoutMs: timeoutMs(flags.timeout) };
-      print(await waitFor(await clientOf(flags), targetOf(kind, name), scopeOf(flags), wait));
+      // The standalone that is waited for may not have made its folder yet.
+      print(await waitFor(clientOf(stateOf(flags)), targetOf(kind, name), scopeOf(flags), wait));
     });
 
   scoped(program.command("delete <kind> [name]"))
@@ -88,7 +89,7 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     .option("--wait", "until it is gone", false)
     .option("--timeout <duration>", "how long to wait", "10m")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { wait: boolean; timeout: string }) => {
-      await remove(await clientOf(flags), targetOf(kind, name), flags);
+      await remove(await openClient(flags), targetOf(kind, name), flags);
     });
 
   program
@@ -133,9 +134,11 @@ function scoped(command: Command): Command {
     .addOption(stateOption());
 }
 
-async function clientOf({ state }: ScopeFlags): Promise<Client> {
+const openClient = async (flags: ScopeFlags): Promise<Client> => clientOf(await requireState(stateOf(flags)));
+
+function stateOf({ state }: ScopeFlags): string {
   if (state === undefined) throw new Failure("Say which standalone: --state DIR, or AUDIT_PIPELINE_STATE", 2);
-  return openClient(state);
+  return state;
 }
 
 const scopeOf = ({ namespace, allNamespaces = false }: ScopeFlags): Scope => ({ namespace, allNamespaces });

@@ -32,7 +32,13 @@ export async function runStandalone(flags: StandaloneFlags, makeControllers: Mak
     throw new Failure(`-f ${manifests}: found no folder; it must be one that holds manifests`, 2);
   }
   // Messages go to stderr; at once, so that none is lost when the process ends.
-  const log = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
+  const log = pino(
+    {
+      ...{ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+      formatters: { level: (level) => ({ level }) },
+    },
+    pino.destination({ dest: 2, sync: true }),
+  );
   const stop = await start({ config, stateDir, manifests, log, makeControllers });
   const signal = await Promise.race(["SIGTERM", "SIGINT"].map((name) => once(process, name).then(() => name)));
   process.once("SIGTERM", () => process.exit(1)).once("SIGINT", () => process.exit(1));
