@@ -31,6 +31,8 @@ const topicGone: readonly ErrorName[] = ["UNKNOWN_TOPIC_ID", "INCONSISTENT_TOPIC
  * without it a resumed partition would stand still for the rest of that wait.
  */
 const slotsPerBroker = 2;
+/** How long the broker waits for the first byte, whatever the caller's patience: what comes late is there at the next call. */
+const pollMs = 500;
 /** What a request may take beyond the broker's own wait. */
 const answerMs = 10_000;
 
@@ -116,7 +118,7 @@ export class Fetcher {
     const deadline = performance.now() + maxWaitMs;
     for (;;) {
       const ready = this.#take();
-      this.#ask(topicId, maxWaitMs); // what comes next is under way while the caller works on this
+      this.#ask(topicId); // what comes next is under way while the caller works on this
       if (ready.length > 0 || this.#closed) return ready;
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) break;
@@ -127,7 +129,7 @@ export class Fetcher {
   }
 
   /** One request per leader, with what no other request under way asks for. */
-  #ask(topicId: string, maxWaitMs: number): void {
+  #ask(topicId: string): void {
     const now = performance.now();
     const byLeader = new Map<number, { broker: Broker; partitions: FetchRequest["partitions"][number][] }>();
     for (const [partition, state] of this.#partitions) {
@@ -144,17 +146,11 @@ export class Fetcher {
     }
     for (const { broker, partitions } of byLeader.values()) {
       const slot = this.#freeSlot(broker.nodeId);
-      if (slot !== undefined) void this.#poll(broker, slot, topicId, maxWaitMs, partitions);
+      if (slot !== undefined) void this.#poll(broker, slot, topicId, partitions);
     }
   }
 
-  async #poll(
-    broker: Broker,
-    slot: number,
-    topicId: string,
-    maxWaitMs: number,
-    partitions: FetchRequest["partitions"],
-  ): Promise<void> {
+  async #poll(broker: Broker, slot: number, topicId: string, partitions: FetchRequest["partitions"]): Promise<void> {
     const asked = new Map<number, Partition>();
     for (const { partition } of partitions) {
       const state = this.#partitions.get(partition);
@@ -165,9 +161,9 @@ export class Fetcher {
     const slots = this.#busySlots.get(broker.nodeId) ?? new Set();
     this.#busySlots.set(broker.nodeId, slots.add(slot));
     const { maxBytes, maxBytesPerPartition } = this.#options;
-    const request = { topicId, maxWaitMs, maxBytes, maxBytesPerPartition, partitions };
+    const request = { topicId, maxWaitMs: pollMs, maxBytes, maxBytesPerPartition, partitions };
     try {
-      const answer = await this.#protocol.fetch(broker, slot, request, maxWaitMs + answerMs);
+      const answer = await this.#protocol.fetch(broker, slot, request, pollMs + answerMs);
       this.#cutOffSinceMs = undefined;
       await this.#receive(broker, answer, request, asked);
     } catch (error) {

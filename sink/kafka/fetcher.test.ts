@@ -1,0 +1,155 @@
+import { crc32c } from "@platformatic/kafka";
+import { describe, expect, test } from "vitest";
+import { TopicView } from "./cluster.ts";
+import { Fetcher } from "./fetcher.ts";
+import {
+  type Broker,
+  ConnectionError,
+  errorCodes,
+  type FetchAnswerPartition,
+  type FetchRequest,
+  type KafkaProtocol,
+  UnsupportedCodecError,
+} from "./protocol.ts";
+import { encodeBatch } from "./record-batch-encoder.ts";
+
+const topic = "audit";
+const topicId = "2b4b6b8c-0000-4000-8000-000000000001";
+
+type Answer = Partial<FetchAnswerPartition>;
+
+/** Brokers of whom each test says what they answer for a partition; a broker without an answer does not answer at all. */
+class Brokers implements KafkaProtocol {
+  leaders: number[];
+  readonly asked: { broker: number; partitions: number[] }[] = [];
+  readonly #answer: (broker: number, partition: number, position: bigint) => Answer | undefined;
+
+  constructor(leaders: number[], answer: (broker: number, partition: number, position: bigint) => Answer | undefined) {
+    this.leaders = leaders;
+    this.#answer = answer;
+  }
+
+  async metadata() {
+    const brokers = [1, 2].map((nodeId) => ({ nodeId, host: "h", port: nodeId }));
+    const partitions = this.leaders.map((leaderId, partition) => ({
+      partition,
+      leaderId,
+      leaderEpoch: 0,
+      errorCode: 0,
+    }));
+    return { brokers, topics: [{ errorCode: 0, name: topic, topicId, partitions }] };
+  }
+
+  async fetch({ nodeId }: Broker, _slot: number, { partitions }: FetchRequest) {
+    this.asked.push({ broker: nodeId, partitions: partitions.map(({ partition }) => partition) });
+    const answered = partitions.flatMap(({ partition, position }) => {
+      const answer = this.#answer(nodeId, partition, position);
+      if (answer === undefined) return [];
+      return [{ partition, errorCode: 0, lastStableOffset: 9n, logStart: 0n, aborted: [], records: empty, ...answer }];
+    });
+    await new Promise((resolve) => setTimeout(resolve, answered.length === 0 ? 50 : 5));
+    if (answered.length === 0) throw new ConnectionError(`Broker ${nodeId} does not answer`);
+    return { errorCode: 0, partitions: answered };
+  }
+
+  crc32c = crc32c;
+  decompress = (codec: string): never => {
+    throw new UnsupportedCodecError(`no ${codec}`);
+  };
+
+  findCoordinator = unused;
+  joinGroup = unused;
+  syncGroup = unused;
+  heartbeat = unused;
+  leaveGroup = unused;
+  commitOffsets = unused;
+  offsetRange = unused;
+  produce = unused;
+  close = unused;
+}
+
+const unused = (): never => {
+  throw new Error("not part of fetching");
+};
+const empty = Buffer.alloc(0);
+const records = (position: bigint, codec = 0) => {
+  const batch = Buffer.from(encodeBatch([{ key: null, value: Buffer.from("x"), headers: [] }], 0n, crc32c));
+  batch.writeBigInt64BE(position, 0);
+  batch.writeInt16BE(codec, 21);
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
+  return batch;
+};
+
+async function fetcherOf(brokers: Brokers, sessionTimeoutMs = 10_000) {
+  const view = new TopicView(brokers, topic);
+  await view.refresh();
+  const limits = { maxBytes: 1e6, maxBytesPerPartition: 1e5 };
+  const timing = { sessionTimeoutMs, rebalanceTimeoutMs: 1_000, heartbeatIntervalMs: 100 };
+  const fetcher = new Fetcher(brokers, { topic, groupId: "g", ...limits, ...timing }, view);
+  const partitions = brokers.leaders.map((_, partition) => partition);
+  fetcher.assign(partitions);
+  for (const partition of partitions) fetcher.seek(partition, 0n);
+  return fetcher;
+}
+
+async function collect(fetcher: Fetcher, calls: number) {
+  const fetched = [];
+  for (let call = 0; call < calls; call++) fetched.push(...(await fetcher.fetch(topicId, 100)));
+  return fetched;
+}
+
+describe("Fetcher", () => {
+  test("asks the new leader after the old one has refused", async () => {
+    const brokers: Brokers = new Brokers([1], (broker, _partition, position) => {
+      if (broker === 2) return { records: records(position) };
+      brokers.leaders = [2];
+      return { errorCode: errorCodes.NOT_LEADER_OR_FOLLOWER };
+    });
+    const fetched = await collect(await fetcherOf(brokers), 5);
+    expect(fetched[0]).toMatchObject({ partition: 0, position: 0n, nextPosition: 1n });
+    expect(brokers.asked.slice(0, 2).map(({ broker }) => broker)).toEqual([1, 2]);
+  });
+
+  test("lets the partitions of one broker flow while another does not answer", async () => {
+    const brokers = new Brokers([1, 2], (broker, _partition, position) =>
+      broker === 1 ? { records: records(position) } : undefined,
+    );
+    const fetched = await collect(await fetcherOf(brokers), 10);
+    expect(new Set(fetched.map(({ partition }) => partition))).toEqual(new Set([0]));
+    expect(fetched.map(({ position }) => position)).toEqual(fetched.map((_, i) => BigInt(i)));
+    expect(fetched.length).toBeGreaterThan(5);
+  });
+
+  test("holds a partition that cannot be read, says why, and lets the others flow", async () => {
+    const gzip = 1;
+    const brokers = new Brokers([1, 1], (_broker, partition, position) => ({
+      records: records(position, partition === 1 ? gzip : 0),
+    }));
+    const fetched = await collect(await fetcherOf(brokers), 10);
+    const [held] = fetched.filter(({ partition }) => partition === 1);
+    expect(held).toMatchObject({ position: 0n, nextPosition: 0n, records: [], error: { message: "no gzip" } });
+    expect(fetched.filter(({ partition }) => partition === 0).length).toBeGreaterThan(5);
+    expect(fetched.filter(({ partition }) => partition === 1).length).toBeLessThan(3); // not as fast as it can
+  });
+
+  test("asks last for what was served last, so that a full answer starves nobody", async () => {
+    const brokers = new Brokers([1, 1, 1], (_broker, partition, position) =>
+      partition === 0 ? { records: records(position) } : {},
+    );
+    await collect(await fetcherOf(brokers), 3);
+    expect(brokers.asked[0]?.partitions).toEqual([0, 1, 2]);
+    expect(brokers.asked.at(-1)?.partitions).toEqual([1, 2, 0]);
+  });
+
+  test("throws when all requests have failed for the session timeout, and not before", async () => {
+    let up = false;
+    const brokers = new Brokers([1], (_broker, _partition, position) =>
+      up ? { records: records(position) } : undefined,
+    );
+    const fetcher = await fetcherOf(brokers, 1_000);
+    expect(await fetcher.fetch(topicId, 100)).toEqual([]);
+    await expect(collect(fetcher, 15)).rejects.toBeInstanceOf(ConnectionError);
+    up = true;
+    await expect.poll(() => fetcher.fetch(topicId, 500).catch(() => []), { timeout: 5_000 }).toHaveLength(1);
+  });
+});
