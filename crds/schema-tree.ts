@@ -92,3 +92,24 @@ export function dropNulls(schema: z.core.$ZodType, value: unknown): unknown {
   }
   return kept;
 }
+
+/** Fills in what is absent, whether the rest is valid or not; a default of `{}` is filled in turn. */
+export function withDefaults(schema: z.core.$ZodType, value: unknown): unknown {
+  if (value === undefined) {
+    const fallback = defaultOf(schema);
+    return fallback === undefined ? undefined : withDefaults(schema, fallback);
+  }
+  const node = nodeOf(schema);
+  if (node.kind === "Array" && Array.isArray(value)) return value.map((item) => withDefaults(node.element, item));
+  if (node.kind !== "Object" || !isRecord(value)) return value;
+
+  const filled = { ...value };
+  for (const [field, child] of Object.entries(node.fields)) {
+    const own = withDefaults(child, Object.hasOwn(value, field) ? value[field] : undefined);
+    if (own !== undefined) filled[field] = own;
+  }
+  return filled;
+}
+
+const defaultOf = (schema: z.core.$ZodType): unknown =>
+  schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined;

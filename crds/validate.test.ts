@@ -131,6 +131,19 @@ describe("validateResource", () => {
     expect(messagesOf(topic({ partitions: 24 }), old)).toEqual([]);
   });
 
+  test("lets a finalizer come off an object that today's rules refuse", () => {
+    const metadata = { name: "payments", namespace: "team-a", labels: { a: "b" } };
+    const old = topic({ partitions: 0, topicName: "__x" });
+    expect(messagesOf({ ...old, metadata }, old)).toEqual([]);
+    expect(messagesOf({ ...old, metadata: { ...metadata, labels: { a: "b c" } } }, old)).toHaveLength(1);
+    expect(messagesOf(topic({ partitions: 0 }), old)).toHaveLength(1);
+  });
+
+  test("refuses a change from an old object of another shape that a rule cannot read", () => {
+    const old = pipeline({ sinks: SINKS, topic: { template: "none" } });
+    expect(messagesOf(pipeline({ sinks: SINKS }), old)).toHaveLength(1);
+  });
+
   test("answers a list that holds itself, and numbers that JSON has not", () => {
     const list: unknown[] = [];
     list.push(list);

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { type Cause, cause, causesOf, show } from "./causes.ts";
-import { rulesOf } from "./rules.ts";
-import { dropNulls, isRecord, type Visited, visit } from "./schema-tree.ts";
+import { type Rule, rulesOf } from "./rules.ts";
+import { dropNulls, isRecord, type Visited, visit, withDefaults } from "./schema-tree.ts";
 import { type AuditPipelineSpec, auditPipeline } from "./v1alpha1/audit-pipeline.ts";
 import { type AuditTopicSpec, auditTopic } from "./v1alpha1/audit-topic.ts";
 import type { API_VERSION, ResourceMetadata } from "./v1alpha1/shared.ts";
@@ -30,6 +31,9 @@ const SCHEMAS: ReadonlyMap<unknown, z.ZodType> = new Map<unknown, z.ZodType>([
  *
  * Unknown fields are refused, as `kubectl apply` does (fieldValidation=Strict). A bare API call would drop them, and a
  * misspelt `retenton` would then be a ledger without the retention somebody asked for.
+ *
+ * An update that leaves the spec as it is passes even where today's rules refuse that spec, so that a finalizer can be
+ * taken off. API servers from 1.33 on are as lenient with every single field that an update leaves alone.
  */
 export function validateResource(object: unknown, old?: unknown): Validation {
   if (!isRecord(object)) return { ok: false, causes: [cause("", show(object), "must be an object")] };
@@ -38,34 +42,32 @@ export function validateResource(object: unknown, old?: unknown): Validation {
     return { ok: false, causes: [cause("kind", show(object["kind"]), "must be one of AuditTopic, AuditPipeline")] };
   }
 
-  const { status: _, ...declared } = object;
-  const given = dropNulls(schema, declared);
+  const given = declared(schema, object);
+  const before = isRecord(old) ? declared(schema, old) : undefined;
+  const causes = problems(schema, given, before);
+  const held =
+    before === undefined || !isDeepStrictEqual(given["spec"], before["spec"]) ? causes : causes.filter(inMetadata);
+  return held.length > 0 ? { ok: false, causes: held } : { ok: true, value: given as unknown as ValidResource };
+}
+
+function declared(schema: z.ZodType, object: Record<string, unknown>): Record<string, unknown> {
+  const { status: _, ...rest } = object;
+  return withDefaults(schema, dropNulls(schema, rest)) as Record<string, unknown>;
+}
+
+const inMetadata = ({ field }: Cause) => field !== "spec" && !field.startsWith("spec.");
+
+/** No rule is asked about what the schema refuses. */
+function problems(schema: z.ZodType, given: unknown, before: unknown): Cause[] {
   const parsed = schema.safeParse(given);
-  if (!parsed.success) {
-    return { ok: false, causes: parsed.error.issues.flatMap((issue) => causesOf(issue, schema, given)) };
-  }
-
-  const before = old === undefined ? undefined : withDefaults(schema, old);
-  const causes = [...visit(schema, parsed.data, before)].flatMap((place) => [...repeatedKeys(place), ...broken(place)]);
-  if (causes.length > 0) return { ok: false, causes };
-
-  return { ok: true, value: parsed.data as ValidResource };
+  if (!parsed.success) return parsed.error.issues.flatMap((issue) => causesOf(issue, schema, given));
+  return [...visit(schema, given, before)].flatMap((place) => [...repeatedKeys(place), ...brokenRules(place)]);
 }
 
-/** An old object that today's schema refuses is compared as it is. */
-function withDefaults(schema: z.ZodType, old: unknown): unknown {
-  const { status: _, ...declared } = isRecord(old) ? old : {};
-  const parsed = schema.safeParse(dropNulls(schema, declared));
-  return parsed.success ? parsed.data : declared;
-}
-
-function broken({ node, path, value, old }: Visited): Cause[] {
+function brokenRules({ node, path, value, old }: Visited): Cause[] {
   if (value === null) return [];
   return rulesOf(node.schema)
-    .filter((rule) => {
-      if (rule.kind === "Value") return !rule.holds(value);
-      return old !== undefined && !rule.holds(value, old);
-    })
+    .filter((rule) => !holds(rule, value, old))
     .map((rule) => {
       const field = [path, rule.field].filter(Boolean).join(".");
       const found = show(rule.field === undefined ? value : at(value, rule.field));
@@ -73,6 +75,16 @@ function broken({ node, path, value, old }: Visited): Cause[] {
         rule.kind === "Transition" ? `, before ${show(rule.field === undefined ? old : at(old, rule.field))}` : "";
       return cause(field, `${found}${before}`, rule.message);
     });
+}
+
+/** As in CEL, a rule that cannot be answered (an old object of another shape) does not hold. */
+function holds(rule: Rule, value: unknown, old: unknown): boolean {
+  if (rule.kind === "Transition" && old === undefined) return true;
+  try {
+    return rule.kind === "Value" ? rule.holds(value) : rule.holds(value, old);
+  } catch {
+    return false;
+  }
 }
 
 const at = (value: unknown, field: string): unknown =>

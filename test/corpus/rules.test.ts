@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { type StructuralSchema, structuralSchema } from "../../crds/definition.ts";
 import { type Rule, rulesOf } from "../../crds/rules.ts";
-import { dropNulls, isRecord, nodeOf, visit } from "../../crds/schema-tree.ts";
+import { dropNulls, isRecord, nodeOf, visit, withDefaults } from "../../crds/schema-tree.ts";
 import { auditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { auditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { evaluate } from "./cel.ts";
@@ -33,7 +33,10 @@ function count(tally: Tally, { cel }: Rule, holds: boolean): void {
 
 /** With defaults; undefined where the schema itself refuses, because no rule is asked then. */
 function parsed(schema: z.ZodType, object: unknown): unknown {
-  return schema.safeParse(dropNulls(schema, object)).data;
+  const given = dropNulls(schema, object);
+  const { data } = schema.safeParse(given);
+  if (data !== undefined) expect(withDefaults(schema, given), "defaults, filled in as in validation").toEqual(data);
+  return data;
 }
 
 function* allRules(schema: z.core.$ZodType): Generator<Rule> {
