@@ -76,64 +76,70 @@ export class Settler {
     });
   }
 
+  /** Until every partition has an outcome. After a failure the ledger is asked first what became of the transaction. */
   async #write(batch: readonly PartitionItems[], signal: AbortSignal): Promise<Outcomes> {
-    const { gate, isOurs, topicId } = this.#deps;
-    const outcomes: Outcomes = new Map();
-    let parts = batch.filter(({ items }) => items.length > 0);
-    let known = await this.#lookUpFirst(parts, signal);
+    const { gate } = this.#deps;
+    const state: Writing = { outcomes: new Map(), parts: batch.filter(({ items }) => items.length > 0), lookUp: false };
 
-    for (let attempt = 0; parts.length > 0; attempt += 1) {
-      const plan = planBatch(topicId, parts, known);
-      const error = await this.#attempt(plan, signal);
-      if (error === undefined) return advanced(outcomes, plan);
-
-      parts = await this.#unsettled(parts, plan, outcomes, signal);
+    for (let attempt = 0; state.parts.length > 0; attempt += 1) {
+      const error = await storeErrorOf(gate.once(() => this.#attempt(state), signal));
+      if (error === undefined) break;
       if (error.kind === "Poison" || error.kind === "MissingMonth") {
-        for (const [partition, outcome] of await this.#isolate(parts, error, signal)) outcomes.set(partition, outcome);
-        return outcomes;
+        await gate.insist(() => this.#takeOutSettled(state), signal);
+        await this.#isolate(state, error, signal);
+        break;
       }
-      if (error.kind === "Mispredicted") known = await this.#lookUp(parts, signal);
+      state.lookUp = error.kind === "Mispredicted";
       if (error.kind === "Infrastructure" || attempt > 2) await gate.backOff(error, attempt, signal);
-      for (const { partition, position } of parts) {
-        if (!isOurs(partition, position.epoch)) outcomes.set(partition, { kind: "Lost" });
-      }
-      parts = parts.filter(({ partition }) => !outcomes.has(partition));
+      this.#takeOutRevoked(state);
     }
-    return outcomes;
+    return state.outcomes;
   }
 
-  async #attempt(plan: WritePlan, signal: AbortSignal): Promise<StoreError | undefined> {
-    const { gate, ledger, written } = this.#deps;
+  /** One transaction, with what has to be known before it. */
+  async #attempt(state: Writing): Promise<void> {
+    const { ledger, topicId, written } = this.#deps;
+    await this.#takeOutSettled(state);
+    if (state.parts.length === 0) return;
+    const known = await this.#lookUp(state);
+
+    state.unsure = planBatch(topicId, state.parts, known);
     const began = performance.now();
-    try {
-      await gate.once(() => ledger.write(plan), signal);
-      this.#rejections.accept(plan.stored.length);
-      written(plan, (performance.now() - began) / 1000);
-      return undefined;
-    } catch (error) {
-      if (error instanceof StoreError) return error;
-      throw error;
-    }
+    await ledger.write(state.unsure);
+    this.#rejections.accept(state.unsure.stored.length);
+    written(state.unsure, (performance.now() - began) / 1000);
+    advanced(state, state.unsure);
   }
 
-  /** Whatever became of the transaction, the table knows: what is settled, lost or moved is taken out of the batch. */
-  async #unsettled(parts: readonly PartitionItems[], plan: WritePlan, outcomes: Outcomes, signal: AbortSignal) {
-    const { gate, ledger, topicId, written } = this.#deps;
-    const partitions = parts.map(({ partition }) => partition);
-    const positions = await gate.insist(() => ledger.positions(topicId, partitions), signal);
-    const left: PartitionItems[] = [];
-
-    for (const [index, part] of [...parts].sort((a, b) => a.partition - b.partition).entries()) {
-      const advance = plan.advances[index];
-      const outcome = outcomeOf(positions.get(part.partition), part.position, advance);
-      if (outcome === undefined) left.push(part);
-      else outcomes.set(part.partition, outcome);
+  /** Whatever became of the last transaction, the table knows: what is settled, lost or moved is taken out of the batch. */
+  async #takeOutSettled(state: Writing): Promise<void> {
+    const { ledger, topicId, written } = this.#deps;
+    const { unsure: plan, parts, outcomes } = state;
+    if (plan === undefined) return;
+    const positions = await ledger.positions(
+      topicId,
+      parts.map(({ partition }) => partition),
+    );
+    for (const { partition, position } of parts) {
+      const target = plan.advances.find((advance) => advance.partition === partition);
+      const outcome = outcomeOf(positions.get(partition), position, target);
+      if (outcome !== undefined) outcomes.set(partition, outcome);
     }
-    if (left.length === 0 && [...outcomes.values()].every(({ kind }) => kind === "Advanced")) written(plan, 0);
-    return left;
+    // All or nothing: where one partition has advanced, the whole plan went through.
+    if (parts.some(({ partition }) => outcomes.get(partition)?.kind === "Advanced")) written(plan, 0);
+    state.unsure = undefined;
+    keepOpen(state);
   }
 
-  async #isolate(parts: readonly PartitionItems[], error: StoreError, signal: AbortSignal): Promise<Outcomes> {
+  /** What was given away meanwhile is not written: its new owner has read it again. */
+  #takeOutRevoked(state: Writing): void {
+    for (const { partition, position } of state.parts) {
+      if (!this.#deps.isOurs(partition, position.epoch)) state.outcomes.set(partition, { kind: "Lost" });
+    }
+    keepOpen(state);
+  }
+
+  async #isolate({ parts, outcomes }: Writing, error: StoreError, signal: AbortSignal): Promise<void> {
     const { deadLetters, ledger, log, topicId } = this.#deps;
     const isolation: Isolation = {
       write: async (part, items) => {
@@ -146,36 +152,48 @@ export class Settler {
       rejections: this.#rejections,
       log,
     };
-    const outcomes: Outcomes = new Map();
     for (const part of parts) outcomes.set(part.partition, await isolate(isolation, part, error, parts.length > 1));
-    return outcomes;
   }
 
-  async #lookUpFirst(parts: readonly PartitionItems[], signal: AbortSignal): Promise<KnownEvents> {
-    if (this.#lookFirst === 0) return NOTHING_KNOWN;
-    this.#lookFirst -= 1;
-    const left = this.#lookFirst;
-    const known = await this.#lookUp(parts, signal);
-    if (known.size === 0) this.#lookFirst = left;
-    return known;
-  }
-
-  async #lookUp(parts: readonly PartitionItems[], signal: AbortSignal): Promise<KnownEvents> {
-    const { gate, ledger } = this.#deps;
+  /** Nothing, as long as batches are new: an id that is there already is found out by the transaction. */
+  async #lookUp({ parts, lookUp }: Writing): Promise<KnownEvents> {
+    if (!lookUp && this.#lookFirst === 0) return NOTHING_KNOWN;
     const keys = parts.flatMap(({ items }) => items.flatMap(keyOf));
     if (keys.length === 0) return NOTHING_KNOWN;
-    const known = await gate.insist(() => ledger.known(keys), signal);
-    if (known.size > 0) this.#lookFirst = LOOK_FIRST_BATCHES;
+    const known = await this.#deps.ledger.known(keys);
+    this.#lookFirst = known.size > 0 ? LOOK_FIRST_BATCHES : Math.max(0, this.#lookFirst - 1);
     return known;
+  }
+}
+
+/** A batch on its way: what is left of it, and a transaction whose end is not known. */
+interface Writing {
+  readonly outcomes: Outcomes;
+  parts: readonly PartitionItems[];
+  lookUp: boolean;
+  unsure?: WritePlan | undefined;
+}
+
+function keepOpen(state: Writing): void {
+  state.parts = state.parts.filter(({ partition }) => !state.outcomes.has(partition));
+}
+
+async function storeErrorOf(work: Promise<void>): Promise<StoreError | undefined> {
+  try {
+    await work;
+    return undefined;
+  } catch (error) {
+    if (error instanceof StoreError) return error;
+    throw error;
   }
 }
 
 const keyOf = (item: Item): Buffer[] => (item.kind === "Event" ? [item.event.key] : []);
 
-function advanced(outcomes: Outcomes, plan: WritePlan): Outcomes {
+function advanced(state: Writing, plan: WritePlan): void {
   for (const { partition, expected, nextOffset, chain } of plan.advances) {
     const position: Position = { epoch: expected.epoch, nextOffset, chain };
-    outcomes.set(partition, { kind: "Advanced", position });
+    state.outcomes.set(partition, { kind: "Advanced", position });
   }
-  return outcomes;
+  keepOpen(state);
 }
