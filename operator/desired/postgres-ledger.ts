@@ -65,3 +65,26 @@ function created(...kinds: readonly string[]): readonly string[] {
 
 export const LEDGER_RELATIONS: readonly string[] = created("TABLE", "VIEW");
 export const LEDGER_INDEXES: readonly string[] = created("INDEX");
+
+const TYPE_NAMES: Readonly<Record<string, string>> = { timestamptz: "timestamp with time zone" };
+
+/** By table, its columns as `offset bigint NOT NULL`, sorted; read from the DDL itself. */
+export const LEDGER_COLUMNS: ReadonlyMap<string, readonly string[]> = new Map(
+  ledgerTables('"s"').flatMap((statement) => {
+    const [, kind, name] = CREATED.exec(statement) ?? [];
+    return kind === "TABLE" && name !== undefined && !statement.includes("PARTITION OF")
+      ? [[name, columnsOf(statement)] as const]
+      : [];
+  }),
+);
+
+function columnsOf(statement: string): readonly string[] {
+  const primaryKey = /PRIMARY KEY \(([^)]*)\)/.exec(statement)?.[1]?.split(", ") ?? [];
+  const lines = [...statement.matchAll(/^ +"?([a-z_0-9]+)"? ([a-z]+)( NOT NULL| PRIMARY KEY)?/gm)];
+  return lines
+    .map(([, name = "", type = "", constraint]) => {
+      const isRequired = constraint !== undefined || primaryKey.includes(name);
+      return `${name} ${TYPE_NAMES[type] ?? type}${isRequired ? " NOT NULL" : ""}`;
+    })
+    .sort();
+}

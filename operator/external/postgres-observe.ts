@@ -144,13 +144,26 @@ async function observeInside(client: ClientBase, names: LedgerNames): Promise<ty
 }
 
 async function observeRelations(client: ClientBase, schema: string) {
-  const { rows } = await client.query<{ name: string; kind: string; owner: string; acl: AclRows; columns: AclRows }>(
+  const { rows } = await client.query<{
+    name: string;
+    kind: string;
+    owner: string;
+    acl: AclRows;
+    columnacl: AclRows;
+    columns: string[];
+    interference: string[];
+  }>(
     `SELECT c.relname AS name, c.relkind AS kind, pg_get_userbyid(c.relowner) AS owner,
        ${acl("c.relacl", "r", "c.relowner")} AS acl,
        (SELECT coalesce(json_agg(json_build_object(
           'grantee', CASE x.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(x.grantee) END,
           'privilege', x.privilege_type || '(' || a.attname || ')')), '[]')
-        FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) AS columns
+        FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) AS columnacl,
+       ARRAY(SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1) AS columns,
+       ARRAY(SELECT 'trigger ' || t.tgname FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+       || ARRAY(SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+       || CASE WHEN c.relrowsecurity THEN ARRAY['ROW LEVEL SECURITY'] ELSE '{}' END AS interference
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I')`,
     [schema],
@@ -161,7 +174,10 @@ async function observeRelations(client: ClientBase, schema: string) {
     relations: new Map(
       rows
         .filter((row) => !isIndex(row))
-        .map(({ name, owner, acl: own, columns }) => [name, { owner, acl: toAcl([...own, ...columns]) }]),
+        .map(({ name, owner, acl: own, columnacl, columns, interference }) => [
+          name,
+          { owner, acl: toAcl([...own, ...columnacl]), columns: columns.toSorted(), interference },
+        ]),
     ),
     indexes: new Set(rows.filter(isIndex).map(({ name }) => name)),
     partitions,

@@ -1,6 +1,7 @@
 import {
   DATABASE_PRIVILEGES,
   DEFAULT_PRIVILEGES,
+  LEDGER_COLUMNS,
   LEDGER_INDEXES,
   LEDGER_RELATIONS,
   type Ledger,
@@ -41,6 +42,15 @@ export interface ObservedPartition {
   readonly toMs: number;
 }
 
+export interface ObservedRelation {
+  readonly owner: string;
+  readonly acl: Acl;
+  /** As `offset bigint NOT NULL`, sorted. */
+  readonly columns: readonly string[];
+  /** What changes or hides rows on their way: triggers, rules, row security. */
+  readonly interference: readonly string[];
+}
+
 export interface ObservedLedger {
   readonly roles: Readonly<Record<LedgerRole, ObservedRole | undefined>>;
   readonly database: (ObservedDatabase & { readonly acl: Acl }) | undefined;
@@ -48,7 +58,7 @@ export interface ObservedLedger {
   readonly schema: { readonly owner: string; readonly marker: Marker | undefined; readonly acl: Acl } | undefined;
   readonly defaultAcl: Acl;
   /** Tables, views and partitions, by name. */
-  readonly relations: ReadonlyMap<string, { readonly owner: string; readonly acl: Acl }>;
+  readonly relations: ReadonlyMap<string, ObservedRelation>;
   readonly indexes: ReadonlySet<string>;
   /** Of `events`, attached. */
   readonly partitions: readonly ObservedPartition[];
@@ -259,14 +269,28 @@ function unexpectedPrivileges({ names }: Ledger, { roles }: ObservedLedger): Ref
   );
 }
 
+/** Never repaired by ourselves: each is a change of the record, or a long lock on it. */
 function drift({ names }: Ledger, { schema, relations, indexes }: ObservedLedger): Refusal[] {
   if (schema === undefined || LEDGER_RELATIONS.some((relation) => !relations.has(relation))) return [];
   const missing = LEDGER_INDEXES.filter((index) => !indexes.has(index));
-  const foreign = [...relations].filter(([, { owner }]) => owner !== names.owner).map(([relation]) => relation);
-  return [
-    ...missing.map((index) => `index ${index} is missing; create it CONCURRENTLY at a quiet hour`),
-    ...foreign.map(
-      (relation) => `${relation} does not belong to ${names.owner}; ALTER TABLE … OWNER TO it, or drop it`,
-    ),
-  ].map((message) => ({ reason: "SchemaDrift", message: `Schema ${names.database}.${names.schema}: ${message}` }));
+  const found = [
+    ...missing.map((index) => `index ${index} is missing; create it again at a quiet hour`),
+    ...[...relations].flatMap(([relation, { owner, interference }]) => [
+      ...(owner === names.owner ? [] : [`${relation} belongs to ${owner}; give it to ${names.owner}, or drop it`]),
+      ...interference.map((what) => `${relation} has ${what}; take it away`),
+    ]),
+    ...[...LEDGER_COLUMNS].flatMap(([table, wanted]) => {
+      const present = relations.get(table)?.columns ?? [];
+      return [
+        ...wanted
+          .filter((column) => !present.includes(column))
+          .map((column) => `${table} lacks ${column}; put it back`),
+        ...present.filter((column) => !wanted.includes(column)).map((column) => `${table} has ${column}; undo that`),
+      ];
+    }),
+  ];
+  return found.map((what) => ({
+    reason: "SchemaDrift",
+    message: `Schema ${names.schema} of ${names.database}: ${what}`,
+  }));
 }

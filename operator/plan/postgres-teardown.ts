@@ -1,6 +1,6 @@
 import type { LedgerRole } from "../desired/postgres-ledger.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, Refusal } from "./plan.ts";
 import { findConflicts, type LedgerAction, type ObservedLedger } from "./postgres-ledger.ts";
 import { databaseOwnership, type Marker, ownership } from "./postgres-ownership.ts";
 
@@ -22,11 +22,13 @@ export interface LedgerItem {
 
 export interface TeardownPlan extends Plan<LedgerAction> {
   readonly items: readonly LedgerItem[];
+  /** Objects by our names that are somebody else's: left as they are, and no reason to hold up the deletion. */
+  readonly leftAlone: readonly Refusal[];
 }
 
 /**
  * The workloads must be stopped before. Repeatable: what is gone or released already needs no action, and stands among
- * the items all the same. What is not ours by its marker is left alone, and a refusal says so.
+ * the items all the same. What is not ours by its marker is left alone: nothing here is ever refused.
  */
 export function planTeardown(
   names: LedgerNames,
@@ -44,7 +46,8 @@ export function planTeardown(
   ];
   return {
     actions: steps.flatMap(({ action }) => (action === undefined ? [] : [action])),
-    refusals: findConflicts(names, identity, observed),
+    refusals: [],
+    leftAlone: findConflicts(names, identity, observed),
     items: steps.map(({ item }) => item),
   };
 }
