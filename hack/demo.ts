@@ -1,14 +1,13 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
-import { parse } from "yaml";
 import { command } from "./demo/command.ts";
+import { headersOf } from "./demo/dead-letters.ts";
 import { CONFLICTING_ID, DELICATE, demoEvents, producerLine } from "./demo/events.ts";
-import { kafkaTools } from "./demo/kafka-tools.ts";
+import { type KafkaTools, kafkaTools } from "./demo/kafka-tools.ts";
+import { connects, type Ledger, openLedger } from "./demo/ledger.ts";
 import { manifests, startOperator, state } from "./demo/operator.ts";
 import { chapter, expectEqual, show, table } from "./demo/report.ts";
-import { demoServers } from "./demo/servers.ts";
+import { type DemoServers, demoServers } from "./demo/servers.ts";
 import { stateFolder } from "./servers/registry.ts";
 import { withProgress } from "./servers/run.ts";
 
@@ -17,194 +16,179 @@ import { withProgress } from "./servers/run.ts";
  * tools and a PostgreSQL client. Ends with 1 where anything is not as promised.
  */
 
-const started = Date.now();
-const keep = (process.env["KEEP"] ?? "") !== "";
-const lifetime = keep ? "detached" : "parent";
 const NAMESPACE = "team-a";
 const TOPIC = "team-a.payments";
 const DLQ = "team-a.payments.dlq";
+const { sent, ...promised } = demoEvents(1_000);
 
 const auditPipeline = (...args: string[]) =>
   command("audit-pipeline", [...args, "-n", NAMESPACE], { AUDIT_PIPELINE_STATE: state });
 
-mkdirSync(join(stateFolder, "demo"), { recursive: true });
-chapter("Kafka, PostgreSQL and the operator");
-const servers = await withProgress("Starting Kafka and PostgreSQL", () => demoServers(process.env, lifetime));
-const operator = await withProgress("Starting the operator on copies of config/samples", () =>
-  startOperator(servers, lifetime),
-);
+await main((process.env["KEEP"] ?? "") !== "");
 
-async function stopAll(): Promise<void> {
-  await operator.stop();
-  await servers.stop();
-}
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  process.once(name, () => void stopAll().finally(() => process.exit(130)));
-}
+async function main(keep: boolean): Promise<void> {
+  const started = Date.now();
+  const lifetime = keep ? "detached" : "parent";
+  mkdirSync(join(stateFolder, "demo"), { recursive: true });
+  chapter("Kafka, PostgreSQL and the operator");
+  const servers = await withProgress("Starting Kafka and PostgreSQL", () => demoServers(process.env, lifetime));
+  const operator = await withProgress("Starting the operator on copies of config/samples", () =>
+    startOperator(servers, lifetime),
+  ).catch(async (error: unknown) => {
+    await servers.stop();
+    throw error;
+  });
+  const stopAll = async () => {
+    await operator.stop();
+    await servers.stop();
+  };
+  for (const name of ["SIGINT", "SIGTERM"]) {
+    process.once(name, () => void stopAll().finally(() => process.exit(130)));
+  }
 
-try {
-  await demo();
-} catch (error) {
-  console.error(
-    `\nDemo failed: ${error instanceof Error ? error.message : String(error)}\nThe operator's log: ${join(stateFolder, "demo/operator.log")}`,
+  const passed = await demo(servers, keep).then(
+    () => true,
+    (error: unknown) => {
+      console.error(`\nDemo failed: ${error instanceof Error ? error.message : String(error)}`);
+      console.error(readFileSync(join(stateFolder, "demo/operator.log"), "utf8").split("\n").slice(-15).join("\n"));
+      return false;
+    },
   );
-  process.exitCode = 1;
+  if (passed && keep) await keepRunning(servers);
+  else await withProgress("Stopping everything", stopAll);
+  if (!passed) process.exitCode = 1;
+  else console.log(`\nDemo passed in ${Math.round((Date.now() - started) / 1000)} s`);
 }
-if (keep && process.exitCode !== 1) keepRunning();
-else await withProgress("Stopping everything", stopAll);
-if (process.exitCode !== 1) console.log(`\nDemo passed in ${Math.round((Date.now() - started) / 1000)} s`);
 
-async function demo(): Promise<void> {
+async function demo(servers: DemoServers, keep: boolean): Promise<void> {
   const tools = await kafkaTools(servers.bootstrapServers);
+  await becomeReady();
+  const ledger = await openLedger(await uriOf("payments-ledger-reader"));
+  try {
+    await produce(tools, ledger);
+    await lookAtRows(ledger);
+    await lookAtDeadLetters(tools);
+    await verifyChain(servers);
+    if (!keep) await deletePipeline(tools, ledger);
+  } finally {
+    await ledger.close();
+  }
+}
 
+async function becomeReady(): Promise<void> {
   chapter("The manifests become a topic, a ledger and sinks");
   await auditPipeline("wait", "audittopic/payments", "--for=condition=Ready", "--timeout", "60s");
   await auditPipeline("wait", "auditpipeline/payments", "--for=condition=Ready", "--timeout", "90s");
   show(await auditPipeline("get", "audittopic"));
   show(await auditPipeline("get", "auditpipeline"));
+}
 
+async function produce(tools: KafkaTools, ledger: Ledger): Promise<void> {
   chapter("Events: valid, repeated, altered under the same id, malformed, and one that JSON libraries alter");
-  const { sent, ...promised } = demoEvents(1_000);
   await withProgress(`Producing ${sent.length} events with Kafka's console producer`, () =>
     tools.produce(TOPIC, sent.map(producerLine)),
   );
-  const reader = await connectReader();
-  await withProgress("Waiting until every offset is accounted for", () => settled(reader, sent.length));
+  await withProgress("Waiting until every offset is accounted for", () => ledger.settled(sent.length));
   show(await auditPipeline("status", "payments"));
+}
 
+async function lookAtRows(ledger: Ledger): Promise<void> {
   chapter("What is in the ledger");
-  const one = async (sql: string, values: unknown[] = []) => (await reader.query(sql, values)).rows;
-  expectEqual("rows", await countOf(reader, "audit.events"), promised.stored);
-  expectEqual(
-    "different ids among them",
-    Number((await one("SELECT count(DISTINCT (tenant, source, id)) FROM audit.events"))[0].count),
-    promised.stored,
-  );
-  const skipped = await one("SELECT disposition, count(*)::int FROM audit.skipped GROUP BY 1 ORDER BY 1");
-  expectEqual(
-    "duplicates passed over (disposition 1)",
-    skipped.find(({ disposition }) => disposition === 1)?.count,
-    promised.duplicates,
-  );
-  expectEqual("conflicts kept", await countOf(reader, "audit.conflicts"), promised.conflicts);
-  table(
-    await one(
-      "SELECT id, source, convert_from(raw, 'UTF8')::json->'data'->>'outcome' AS outcome, 'events' AS kept_in FROM audit.events WHERE id = $1 UNION ALL SELECT id, source, convert_from(raw, 'UTF8')::json->'data'->>'outcome', 'conflicts' FROM audit.conflicts",
-      [CONFLICTING_ID],
-    ),
-  );
-  const [delicate] = await one("SELECT raw FROM audit.events WHERE id = 'delicate'");
-  expectEqual("delicate event, byte for byte", (delicate.raw as Buffer).equals(Buffer.from(DELICATE.value)), true);
-  table(
-    await one(
-      "SELECT id, occurred_at, actor_id, action, outcome FROM audit.audit_events ORDER BY occurred_at DESC, id LIMIT 3",
-    ),
-  );
+  expectEqual("rows", await ledger.count("events"), promised.stored);
+  const [distinct] = await ledger.rows("SELECT count(DISTINCT (tenant, source, id))::int AS ids FROM audit.events");
+  expectEqual("different ids among them", distinct?.["ids"], promised.stored);
+  const [repeated] = await ledger.rows("SELECT count(*)::int AS n FROM audit.skipped WHERE disposition = 1");
+  expectEqual("repeated events passed over", repeated?.["n"], promised.duplicates);
+  expectEqual("conflicts kept", await ledger.count("conflicts"), promised.conflicts);
 
+  const outcome = "convert_from(raw, 'UTF8')::json->'data'->>'outcome' AS outcome";
+  const both = `SELECT 'events' AS kept_in, id, ${outcome} FROM audit.events WHERE id = $1
+    UNION ALL SELECT 'conflicts', id, ${outcome} FROM audit.conflicts`;
+  table(await ledger.rows(both, [CONFLICTING_ID]));
+  const [delicate] = await ledger.rows("SELECT encode(raw, 'hex') AS raw FROM audit.events WHERE id = $1", [
+    DELICATE.key,
+  ]);
+  const bytes = Buffer.from(DELICATE.value).toString("hex");
+  expectEqual("the delicate event is stored byte for byte", delicate?.["raw"] === bytes, true);
+  table(
+    await ledger.rows("SELECT id, occurred_at, actor_id, action, outcome FROM audit.audit_events ORDER BY id LIMIT 3"),
+  );
+}
+
+async function lookAtDeadLetters(tools: KafkaTools): Promise<void> {
   chapter("What could not be stored, and why");
-  const letters = (
-    await withProgress("Reading the dead-letter topic", () => tools.consume(DLQ, promised.deadLetters.length))
-  ).map(headersOf);
-  table(
-    letters.map((headers) => ({
-      offset: headers["audit-source-offset"],
-      class: headers["audit-error-class"],
-      reason: headers["audit-error-reason"],
-      detail: headers["audit-error-detail"],
-    })),
-  );
-  expectEqual("reasons", letters.map((headers) => headers["audit-error-reason"] ?? "").sort((a, b) => a.localeCompare(b)), promised.deadLetters);
+  const count = promised.deadLetters.length;
+  const lines = await withProgress("Reading the dead-letter topic", () => tools.consume(DLQ, count));
+  const letters = lines.map(headersOf).map((headers) => ({
+    partition: headers["audit-source-partition"],
+    offset: headers["audit-source-offset"],
+    class: headers["audit-error-class"],
+    reason: headers["audit-error-reason"] ?? "",
+    detail: headers["audit-error-detail"],
+  }));
+  table(letters);
+  const reasons = letters.map(({ reason }) => reason).sort((a, b) => a.localeCompare(b));
+  expectEqual("reasons", reasons, promised.deadLetters);
+}
 
+async function verifyChain(servers: DemoServers): Promise<void> {
   chapter("The chain, checked by an independent verifier (Java) against Kafka's own log");
-  const url = await readerUrl();
-  const verify = ["--bootstrap", servers.bootstrapServers, "--topic", TOPIC, "--dlq", DLQ, "--complete"];
-  show(await withProgress("Verifying", () => command("verify/verify", verify, { POSTGRES_READER_URL: url })));
+  const log = ["--bootstrap", servers.bootstrapServers, "--topic", TOPIC, "--dlq", DLQ, "--complete"];
+  const env = { POSTGRES_READER_URL: await uriOf("payments-ledger-reader") };
+  show(await withProgress("Verifying", () => command("verify/verify", log, env)));
+}
 
-  if (keep) return reader.end();
+async function deletePipeline(tools: KafkaTools, ledger: Ledger): Promise<void> {
   chapter("Deleting the pipeline: what goes and what stays");
-  const writer = JSON.parse(await auditPipeline("get", "secret", "payments-ledger-writer", "-o", "json"));
+  const writer = await uriOf("payments-ledger-writer");
+  expectEqual("the writer's login is let in before", await connects(writer), true);
   rmSync(join(manifests, "audit-pipeline.yaml"));
-  await withProgress("Deleting", async () => {
-    await auditPipeline("wait", "auditpipeline/payments", "--for=delete", "--timeout", "90s");
-  });
-  await showReceipt();
-  expectEqual("topics kept", (await tools.topics()).filter((name) => name.startsWith(TOPIC)).sort(), [TOPIC, DLQ]);
-  expectEqual("rows kept", await countOf(reader, "audit.events"), promised.stored);
-  await reader.end();
-  const login = Buffer.from(writer.data.uri, "base64").toString();
-  expectEqual("the writer's login is refused", await connects(login), false);
-  expectEqual("pods left", JSON.parse(await auditPipeline("get", "pods", "-o", "json")).items.length, 0);
+  await withProgress("Deleting", () =>
+    auditPipeline("wait", "auditpipeline/payments", "--for=delete", "--timeout", "90s"),
+  );
+  showReceipt();
+  const kept = (await tools.topics()).filter((name) => name.startsWith(TOPIC)).sort((a, b) => a.localeCompare(b));
+  expectEqual("topics kept", kept, [TOPIC, DLQ]);
+  expectEqual("rows kept", await ledger.count("events"), promised.stored);
+  expectEqual("the writer's login is let in after", await connects(writer), false);
+  const pods = JSON.parse(await auditPipeline("get", "pods", "-o", "json")) as { items: unknown[] };
+  expectEqual("pods left", pods.items.length, 0);
 }
 
-async function readerUrl(): Promise<string> {
-  const secret = JSON.parse(await auditPipeline("get", "secret", "payments-ledger-reader", "-o", "json"));
-  return Buffer.from(secret.data.uri, "base64").toString();
-}
-
-async function connectReader(): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: await readerUrl() });
-  await client.connect();
-  return client;
-}
-
-async function settled(reader: pg.Client, records: number): Promise<void> {
-  const end = Date.now() + 90_000;
-  for (;;) {
-    const { rows } = await reader.query("SELECT coalesce(sum(next_offset), 0)::int AS done FROM audit.progress");
-    if (rows[0].done === records) return;
-    if (Date.now() > end) throw new Error(`${rows[0].done} of ${records} offsets are accounted for after 90 s`);
-    await sleep(200);
-  }
-}
-
-const countOf = async (reader: pg.Client, name: "audit.events" | "audit.conflicts") =>
-  (await reader.query(`SELECT count(*)::int FROM ${name}`)).rows[0].count as number;
-
-async function connects(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url });
-  try {
-    await client.connect();
-    await client.end();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** `name:value,name:value<TAB>…`, as Kafka's console consumer prints headers. */
-function headersOf(line: string): Record<string, string> {
-  const pairs = (line.split("\t")[0] ?? "").split(/,(?=[a-z-]+:)/);
-  return Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf(":")), pair.slice(pair.indexOf(":") + 1)]));
-}
-
-async function showReceipt(): Promise<void> {
-  const { readFile } = await import("node:fs/promises");
+function showReceipt(): void {
   const path = join(state, "receipts", `${NAMESPACE}.payments.json`);
-  const receipt = parse(await readFile(path, "utf8")) as { items: Record<string, string>[] };
+  const { items } = JSON.parse(readFileSync(path, "utf8")) as { items: Record<string, string>[] };
   show(`Receipt: ${path}`);
-  table(receipt.items.map(({ kind, name, action, reason }) => ({ kind, name, action, reason })));
+  table(items.map(({ kind, name, action, reason }) => ({ kind, name, action, reason })));
   const actionOf = (kind: string, name: string) =>
-    receipt.items.find((item) => item["kind"] === kind && item["name"] === name)?.["action"];
+    items.find((item) => item["kind"] === kind && item["name"] === name)?.["action"];
   expectEqual("database", actionOf("PostgresDatabase", "team-a_payments"), "Retained");
   expectEqual("writer's login", actionOf("PostgresRole", "team-a_payments_writer"), "Deleted");
   expectEqual("sinks", actionOf("Deployment", "payments-ledger"), "Deleted");
   expectEqual("writer's Secret", actionOf("Secret", "payments-ledger-writer"), "Deleted");
 }
 
-function keepRunning(): void {
-  const { host, port, user, password } = servers.postgres;
+/** The login a Secret holds, as a connection string. */
+async function uriOf(secret: string): Promise<string> {
+  const { data } = JSON.parse(await auditPipeline("get", "secret", secret, "-o", "json")) as { data: { uri: string } };
+  return Buffer.from(data.uri, "base64").toString();
+}
+
+async function keepRunning({ bootstrapServers, postgres }: DemoServers): Promise<void> {
+  const { host, port, user, password } = postgres;
   const lines = [
-    `KAFKA_BOOTSTRAP_SERVERS=${servers.bootstrapServers}`,
+    `KAFKA_BOOTSTRAP_SERVERS=${bootstrapServers}`,
     `POSTGRES_ADMIN_URL=postgresql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/postgres`,
+    `POSTGRES_READER_URL=${await uriOf("payments-ledger-reader")}`,
     `TOPIC=${TOPIC}`,
     `DLQ_TOPIC=${DLQ}`,
     `AUDIT_PIPELINE_STATE=${state}`,
   ];
-  const file = join(stateFolder, "env");
-  writeFileSync(file, `${lines.join("\n")}\n`, { mode: 0o600 });
+  writeFileSync(join(stateFolder, "env"), `${lines.join("\n")}\n`, { mode: 0o600 });
   chapter("Everything is left running");
-  show(`Connect with:        . .servers/env
-Look at resources:   hack/audit-pipeline get auditpipeline -n ${NAMESPACE} --state "$AUDIT_PIPELINE_STATE"
+  show(`Connect:             set -a; . .servers/env; set +a
+Look at resources:   hack/audit-pipeline get auditpipeline -n ${NAMESPACE}
+Verify the chain:    hack/verify/verify
 Change a manifest:   ${manifests}
 Stop and remove:     make servers-down`);
 }
