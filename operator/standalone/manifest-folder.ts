@@ -17,7 +17,7 @@ const settleMs = 300;
 const rescanMs = 5_000;
 
 export interface ManifestFolder {
-  /** The file that declares the resource now. */
+  /** The path of the file that declares the resource now. */
   declaredIn(ref: { kind: string; namespace: string; name: string }): string | undefined;
   /** Ends when the signal of the options is aborted. */
   stopped: Promise<void>;
@@ -58,7 +58,10 @@ export async function followFolder(options: FolderOptions): Promise<ManifestFold
   };
   await sync();
   return {
-    declaredIn: ({ kind, namespace, name }) => memory.declared.get(`${kind}/${namespace}/${name}`),
+    declaredIn({ kind, namespace, name }) {
+      const file = memory.declared.get(`${kind}/${namespace}/${name}`);
+      return file && join(dir, file);
+    },
     stopped: loop(dir, signal, log, sync),
   };
 }
