@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from "cockatiel";
+import {
+  type CircuitBreakerPolicy,
+  CircuitState,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  isBrokenCircuitError,
+} from "cockatiel";
 import type { SinkConfig } from "./config.ts";
 import { StoreError } from "./stores/ledger.ts";
 
@@ -32,12 +39,19 @@ export class Gate {
     });
   }
 
-  /** One attempt, once the breaker lets it through. Rejects with a StoreError, or with the signal's reason. */
+  /** One attempt, once the breaker lets it through. Rejects with what `work` threw, or with the signal's reason. */
   async once<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    const waitMs = this.#breaker.state === CircuitState.Open ? this.#opensAtMs - performance.now() : 0;
-    if (waitMs > 0) await sleep(waitMs + 1, undefined, { signal });
-    signal.throwIfAborted();
-    return this.#breaker.execute(work);
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await this.#breaker.execute(work);
+      } catch (error) {
+        if (!isBrokenCircuitError(error)) throw error;
+      }
+      // Still open, or somebody else is just trying whether it can be closed.
+      const waitMs = Math.max(this.#opensAtMs - performance.now(), this.#delivery.circuitBreaker.openFor / 100, 1);
+      await sleep(waitMs, undefined, { signal });
+    }
   }
 
   /** Attempts until it works: for what cannot be the events' fault. Only the signal ends it before. */

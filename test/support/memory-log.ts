@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { EventLogReader, FetchedPartition, GroupHandlers, LogRecord } from "../../sink/kafka/port.ts";
+
+/** One topic in memory and its only reader: the port's rules on positions, pauses and gaps, without a broker. */
+export class MemoryLog implements EventLogReader {
+  readonly partitions: { records: LogRecord[]; logStart: bigint; end: bigint }[];
+  readonly committed = new Map<number, bigint>();
+  readonly #positions = new Map<number, bigint>();
+  readonly #paused = new Set<number>();
+  handlers: GroupHandlers | undefined;
+  heartbeatMs = 0;
+  /** Most records of one fetch of one partition. */
+  fetchSize = 1_000;
+  fetches = 0;
+
+  constructor(partitions: number) {
+    this.partitions = Array.from({ length: partitions }, () => ({ records: [], logStart: 0n, end: 0n }));
+  }
+
+  /** Appends at the next offset, or further on: what lies between is not in the log. */
+  append(partition: number, record: LogRecord, offset = this.partitions[partition]?.end ?? 0n): void {
+    const log = this.#log(partition);
+    log.records.push({ ...record, offset });
+    log.end = offset + 1n;
+  }
+
+  async open() {
+    return { topicId: "3f2504e0-4f89-41d3-9a0c-0305e82c3301", partitions: this.partitions.length };
+  }
+  async currentTopicId() {
+    return (await this.open()).topicId;
+  }
+  async join(handlers: GroupHandlers): Promise<void> {
+    this.handlers = handlers;
+    await handlers.assigned([...this.partitions.keys()]);
+  }
+  seek(partition: number, position: bigint): void {
+    this.#positions.set(partition, position);
+  }
+  pause(partition: number): void {
+    this.#paused.add(partition);
+  }
+  resume(partition: number): void {
+    this.#paused.delete(partition);
+  }
+
+  async fetch(maxWaitMs: number): Promise<readonly FetchedPartition[]> {
+    this.fetches += 1;
+    const fetched: FetchedPartition[] = [];
+    for (const [partition, position] of this.#positions) {
+      if (this.#paused.has(partition)) continue;
+      const found = this.#read(partition, position);
+      if (found.outOfRange !== true) this.#positions.set(partition, found.nextPosition);
+      if (found.records.length > 0 || found.outOfRange === true || found.nextPosition > position) fetched.push(found);
+    }
+    await sleep(fetched.length > 0 ? 0 : Math.min(maxWaitMs, 10));
+    return fetched;
+  }
+
+  async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
+    for (const [partition, offset] of offsets) this.committed.set(partition, offset);
+  }
+  lastHeartbeatMs(): number {
+    return this.heartbeatMs;
+  }
+  async leave(): Promise<void> {}
+  async close(): Promise<void> {}
+
+  #read(partition: number, position: bigint): FetchedPartition {
+    const { records, logStart, end } = this.#log(partition);
+    const known = { partition, position, logStart, endOffset: end };
+    if (position < logStart || position > end)
+      return { ...known, records: [], nextPosition: position, outOfRange: true };
+    const found = records.filter(({ offset }) => offset >= position && offset >= logStart).slice(0, this.fetchSize);
+    const last = found.at(-1);
+    const isAll = found.length < this.fetchSize;
+    return { ...known, records: found, nextPosition: isAll || last === undefined ? end : last.offset + 1n };
+  }
+
+  #log(partition: number) {
+    const log = this.partitions[partition];
+    if (log === undefined) throw new Error(`No partition ${partition}`);
+    return log;
+  }
+}
