@@ -38,7 +38,7 @@ describe("ledgerNames", () => {
   test("fit 63 bytes with room for a rotation's suffix, and never meet", () => {
     fc.assert(
       fc.property(label(63), resource, label(63), resource, (namespaceA, nameA, namespaceB, nameB) => {
-        fc.pre(!namespaceA.startsWith("pg-") && !namespaceB.startsWith("pg-"));
+        fc.pre(namespaceA !== "pg" && namespaceB !== "pg");
         const [a, b] = [of(namespaceA, nameA), of(namespaceB, nameB)];
         for (const name of [a.owner, a.writer, a.reader])
           expect(Buffer.byteLength(`${name}_0001`)).toBeLessThanOrEqual(63);

@@ -101,7 +101,7 @@ function refuseReserved(database: string, { maintenanceDatabase }: LedgerBackend
     "postgres.database",
     database,
     "it belongs to the server, or its roles could not be made (no role begins with pg_)",
-    "name another one in postgres.database",
+    "name another one in postgres.database, or have the back-end's namePrefix changed",
   );
 }
 

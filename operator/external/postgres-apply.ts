@@ -5,10 +5,10 @@ import { ledgerTables, monthPartitionName } from "../desired/postgres-tables.ts"
 import { WaitingError } from "../errors.ts";
 import type { Securable, SetGrants } from "../plan/postgres-grants.ts";
 import type { LedgerAction } from "../plan/postgres-ledger.ts";
-import { markerText, type Marker } from "../plan/postgres-ownership.ts";
+import { type Marker, markerText } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
-import { sqlState } from "./postgres-errors.ts";
 import { dropDatabase, dropLogin, dropRole, dropSchema, useRole } from "./postgres-drop.ts";
+import { sqlState } from "./postgres-errors.ts";
 import { inTransaction } from "./postgres-transaction.ts";
 import { identifier, literal } from "./quote.ts";
 

@@ -146,7 +146,7 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     const ledger = fixture();
     await ledger.converge();
     const { database, schema, writer, reader } = ledger.names;
-    const on = `${identifier(schema)}`;
+    const on = identifier(schema);
     const stranger = identifier(`${ledger.identity.namespace}_stranger`);
     await asSuperuser(pg, database, async (client) => {
       await client.query(`CREATE ROLE ${stranger}`);

@@ -6,11 +6,7 @@ import { Client } from "pg";
 import type { Ledger } from "../../operator/desired/postgres-ledger.ts";
 import type { Month } from "../../operator/desired/postgres-month.ts";
 import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../../operator/desired/postgres-names.ts";
-import {
-  connectPostgres,
-  type PostgresConnections,
-  type PostgresServer,
-} from "../../operator/external/connect-postgres.ts";
+import type { PostgresConnections, PostgresServer } from "../../operator/external/connect-postgres.ts";
 import { type LedgerPasswords, type PostgresLedger, postgresLedger } from "../../operator/external/postgres-ledger.ts";
 import { credentialFingerprint, generatePassword } from "../../operator/external/scram.ts";
 import type { Plan } from "../../operator/plan/plan.ts";
@@ -119,5 +115,3 @@ export async function asLogin<T>(
 
 export const asSuperuser = <T>(pg: Pg, database: string, work: (client: Client) => Promise<T>) =>
   asLogin(pg, pg.superuser, database, work);
-
-export { connectPostgres };
