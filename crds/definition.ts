@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Rule, rulesOf } from "./rules.ts";
 import { AUDIT_PIPELINE, auditPipeline } from "./v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, auditTopic } from "./v1alpha1/audit-topic.ts";
-import { type PrinterColumn, PIPELINE_COLUMNS, TOPIC_COLUMNS } from "./v1alpha1/printer-columns.ts";
+import { PIPELINE_COLUMNS, type PrinterColumn, TOPIC_COLUMNS } from "./v1alpha1/printer-columns.ts";
 import { CATEGORY, GROUP, VERSION } from "./v1alpha1/shared.ts";
 
 /** A schema as a CRD holds it: the structural subset of OpenAPI 3.0, with the x-kubernetes- extensions. */

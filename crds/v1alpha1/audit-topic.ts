@@ -1,60 +1,25 @@
 import { z } from "zod";
 import { fixedOnceCreated, onlyGrows, type Rule, withRules } from "../rules.ts";
 import { conditions } from "./conditions.ts";
-import { topicName } from "./names.ts";
 import { objectMeta } from "./metadata.ts";
+import { topicName } from "./names.ts";
 import {
   type API_VERSION,
   backendRef,
   duration,
   durationOrUnlimited,
+  keepOrDelete,
+  ownership,
   quantity,
   type ResourceMetadata,
 } from "./shared.ts";
-
-/** Config keys that a typed field owns, or that the operator sets by itself, each with what to do instead. */
-export const OWNED_CONFIG_KEYS = {
-  "retention.ms": "set retention.time",
-  "retention.bytes": "set retention.size",
-  "compression.type": "set compressionType",
-  "max.message.bytes": "set maxMessageSize",
-  "min.insync.replicas": "set minInSyncReplicas",
-  "message.timestamp.type": "it is always LogAppendTime",
-  "cleanup.policy": "it is always delete, because compaction removes acknowledged events",
-} as const;
+import { config } from "./topic-config.ts";
 
 const partitionCount = (what: string) =>
   withRules(
     z.int().min(1).max(10_000),
     onlyGrows(what, "Kafka cannot take partitions away; set a number at least as large as before"),
   );
-
-const ownedKey = ([key, fix]: [string, string]): Rule<Record<string, string | null>> => ({
-  kind: "Value",
-  cel: `self.all(key, key != '${key}')`,
-  message: `may not set ${key}: remove it; ${fix}`,
-  holds: (self) => !Object.hasOwn(self, key),
-});
-
-// Characters as the API server counts them, not UTF-16 units.
-const configValue = z
-  .string()
-  .refine((value) => [...value].length <= 1024, "a string of at most 1024 characters")
-  .meta({ maxLength: 1024 });
-
-const config = withRules(
-  z
-    .record(z.string(), configValue.nullable())
-    .refine((map) => Object.keys(map).length <= 64, "a map of at most 64 keys")
-    .meta({ maxProperties: 64 }),
-  ...Object.entries(OWNED_CONFIG_KEYS).map(ownedKey),
-  {
-    kind: "Value",
-    cel: "self.all(key, size(key) >= 1 && size(key) <= 128)",
-    message: "keys must have 1 to 128 characters: use Kafka's name of the setting",
-    holds: (self) => Object.keys(self).every((key) => [...key].length >= 1 && [...key].length <= 128),
-  },
-);
 
 const deadLetter = withRules(
   z.strictObject({
@@ -134,8 +99,7 @@ const topicFields = {
   deadLetter: deadLetter
     .prefault({})
     .describe("The topic for events that no store can ever take. Default enabled; applied live."),
-  deletionPolicy: z
-    .enum(["Retain", "Delete"])
+  deletionPolicy: keepOrDelete
     .default("Retain")
     .describe(
       "What happens to the topics when the resource is deleted. Default Retain; Delete also needs the annotation auditpipeline.io/confirm-delete with the resource's name.",
@@ -200,8 +164,6 @@ export const auditTopicSpec = withRules(
 export interface AuditTopicSpec extends z.output<typeof auditTopicSpec> {}
 /** As a user writes it. */
 export interface AuditTopicSpecInput extends z.input<typeof auditTopicSpec> {}
-
-const ownership = z.enum(["Created", "Adopted"]);
 
 export const auditTopicStatus = z.strictObject({
   observedGeneration: z.int().min(0).optional().describe("The metadata.generation this status was found for."),

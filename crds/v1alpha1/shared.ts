@@ -161,3 +161,9 @@ export const backendRef = (what: string) =>
     })
     .prefault({})
     .describe(`The ${what} back-end. Default the one named default; immutable.`);
+
+/** What happens at deletion to something the operator made. */
+export const keepOrDelete = z.enum(["Retain", "Delete"]);
+
+/** Whether the operator created an object, or took over one that carries its marker. */
+export const ownership = z.enum(["Created", "Adopted"]);
