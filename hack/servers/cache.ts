@@ -89,13 +89,21 @@ function tryLock(file: string): boolean {
   }
 }
 
-/** A holder writes its identity a moment after creating the file, hence the grace for an empty one. */
+/** A holder writes its identity a moment after creating the file, hence the grace for one that says nothing yet. */
 function isStale(file: string): boolean {
   try {
-    const text = readFileSync(file, "utf8");
-    if (text === "") return Date.now() - statSync(file).mtimeMs > 5_000;
-    return !isRunning(JSON.parse(text) as ProcessIdentity);
+    const holder = parseIdentity(readFileSync(file, "utf8"));
+    return holder === undefined ? Date.now() - statSync(file).mtimeMs > 5_000 : !isRunning(holder);
   } catch {
+    // Released meanwhile.
     return false;
+  }
+}
+
+function parseIdentity(text: string): ProcessIdentity | undefined {
+  try {
+    return JSON.parse(text) as ProcessIdentity;
+  } catch {
+    return undefined;
   }
 }

@@ -22,6 +22,8 @@ export interface KafkaOptions {
   heap?: number;
   /** Full compilation costs 2 CPU seconds at the start and pays under load only. Default false. */
   optimise?: boolean;
+  /** The log has every request with its API key. Default false. */
+  requestLog?: boolean;
 }
 
 export interface Kafka extends Running {
@@ -37,7 +39,8 @@ export interface Kafka extends Running {
 
 /** One Apache Kafka 4.3.1 broker, its own KRaft controller, on loopback. The first call ever downloads it. */
 export async function startKafka(options: KafkaOptions): Promise<Kafka> {
-  const { dir, port: wantedPort, settings = {}, lifetime = "parent", heap = 256, optimise = false } = options;
+  const { dir, port: wantedPort, settings = {}, lifetime = "parent" } = options;
+  const { heap = 256, optimise = false, requestLog = false } = options;
   sweep();
   const { classPath, archive } = await prepareKafka();
 
@@ -54,7 +57,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
         `-Xms${heap}m`,
         `-Xmx${heap}m`,
         ...fastStart(archive, optimise),
-        ...mainClass(classPath, "kafka.Kafka"),
+        ...mainClass(classPath, "kafka.Kafka", requestLog),
         configFile,
       ],
     });
@@ -87,10 +90,11 @@ export async function prepareKafka(): Promise<{ classPath: string; archive: stri
   return { classPath, archive: await classArchive((file) => recordArchive(classPath, file)) };
 }
 
-const log4j = join(import.meta.dirname, "log4j2.properties");
+const log4j = (requests: boolean) =>
+  join(import.meta.dirname, requests ? "log4j2-requests.properties" : "log4j2.properties");
 
-const mainClass = (classPath: string, name: string) => [
-  `-Dlog4j2.configurationFile=file:${log4j}`,
+const mainClass = (classPath: string, name: string, requests = false) => [
+  `-Dlog4j2.configurationFile=file:${log4j(requests)}`,
   "-cp",
   classPath,
   name,
@@ -176,7 +180,7 @@ async function recordArchive(classPath: string, file: string): Promise<void> {
     const configFile = prepare(folder, port, controllerPort, {});
     await format(classPath, "", configFile);
     const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-XX:ArchiveClassesAtExit=${file}`];
-    const args = [...flags, ...mainClass(classPath, "kafka.Kafka"), configFile];
+    const args = [...flags, ...mainClass(classPath, "kafka.Kafka", requestLog), configFile];
     const running = await launch({ ...broker({ classPath, folder, configFile, lifetime: "parent" }), args });
     await running.stop();
     if (!existsSync(file)) throw new Error(`java wrote no class-data archive to ${file}`);

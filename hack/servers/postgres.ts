@@ -164,12 +164,13 @@ function loadCredentials(folder: string): Credentials {
 
 async function initialise(native: string, data: string, superuser: Login, user: User | undefined): Promise<void> {
   emptyFolder(data);
+  const locale = process.platform === "darwin" ? "--locale=C" : "--locale=C.UTF-8";
   const passwordFile = `${data}.password`;
   writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
   if (user !== undefined) chownSync(passwordFile, user.uid, user.gid);
   const access = ["-U", superuser.user, "-A", "scram-sha-256", "--pwfile", passwordFile];
   try {
-    await run(join(native, "bin/initdb"), ["-D", data, ...access, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], {
+    await run(join(native, "bin/initdb"), ["-D", data, ...access, "-E", "UTF8", locale, "--no-sync"], {
       cwd: data,
       ...user,
     });

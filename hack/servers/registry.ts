@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd } from "./process.ts";
 
@@ -26,7 +26,9 @@ export function register(record: Omit<ProcessRecord, "owner">): void {
   const owner = identify(process.pid);
   if (owner === undefined) throw new Error("Cannot read this process's own start time");
   mkdirSync(recordFolder, { recursive: true });
-  writeFileSync(fileOf(record.process), JSON.stringify({ ...record, owner } satisfies ProcessRecord));
+  const file = fileOf(record.process);
+  writeFileSync(`${file}.partial`, JSON.stringify({ ...record, owner } satisfies ProcessRecord));
+  renameSync(`${file}.partial`, file);
   if (record.lifetime === "parent") tellWatchdog(`+ ${record.process.pid}\n`);
 }
 
@@ -37,7 +39,8 @@ export function unregister(target: ProcessIdentity): void {
 
 export function records(): ProcessRecord[] {
   const names = tolerateMissing(() => readdirSync(recordFolder)) ?? [];
-  return names.flatMap((name) => {
+  const complete = names.filter((name) => name.endsWith(".json"));
+  return complete.flatMap((name) => {
     const text = tolerateMissing(() => readFileSync(join(recordFolder, name), "utf8"));
     return text === undefined ? [] : [JSON.parse(text) as ProcessRecord];
   });
