@@ -1,3 +1,5 @@
+import { ConnectionError } from "./protocol.ts";
+
 /** One connection per key, opened when first asked for and again after it was lost. */
 export class Connections<Connection> {
   readonly #open: (host: string, port: number) => Promise<Connection>;
@@ -25,7 +27,7 @@ export class Connections<Connection> {
       if (this.#isUsable(connection)) return connection;
       if (this.#known.get(key) === known) this.#known.delete(key);
     }
-    if (this.#closed) throw new Error("closed");
+    if (this.#closed) throw new ConnectionError("The Kafka client was closed");
     const opening = this.#known.get(key) ?? this.#start(key, host, port);
     return opening;
   }

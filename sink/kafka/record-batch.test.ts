@@ -71,6 +71,12 @@ describe("decodeRecords", () => {
     );
   });
 
+  test("does not pass over a batch because of an altered offset", () => {
+    const batch = named("a");
+    batch.writeInt8(-1, head.lastOffsetDelta);
+    expect(() => decodeRecords({ records: batch, aborted: [] }, 0n, reader)).toThrow("a wrong checksum");
+  });
+
   test("leaves a batch that is cut off for the next fetch", () => {
     const records = Buffer.concat([named("a", "b"), at(named("c"), 2n)]);
     for (let cut = named("a", "b").length; cut < records.length; cut++) {

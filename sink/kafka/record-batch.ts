@@ -45,21 +45,17 @@ export function decodeRecords(
     const batch = buffer.subarray(start, end);
     start = end;
 
-    const lastOffset = lastOffsetOf(batch);
-    if (lastOffset < position) continue;
     checkBatch(batch, reader);
+    const lastOffset = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(at.lastOffsetDelta));
+    if (lastOffset < position) continue;
     if (!transactions.leavesOut(batch, lastOffset)) readBatch(batch, position, reader, records);
     nextPosition = lastOffset + 1n;
   }
   return { records, nextPosition };
 }
 
-const lastOffsetOf = (batch: Buffer) =>
-  batch.length < then.records
-    ? bad(batch, `a batch of ${batch.length} bytes`)
-    : batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(at.lastOffsetDelta));
-
 function checkBatch(batch: Buffer, reader: BatchReader): void {
+  if (batch.length < then.records) bad(batch, `it has ${batch.length} bytes, fewer than its head`);
   const magic = batch.readInt8(at.magic);
   if (magic !== 2) bad(batch, `message format ${magic}; this program reads format 2 (Kafka 0.11 and later)`);
   if (reader.crc32c(batch.subarray(at.attributes)) !== batch.readUInt32BE(at.crc)) bad(batch, "a wrong checksum");
@@ -147,6 +143,8 @@ class BatchRecord implements LogRecord {
   readonly appendTime: boolean;
   readonly #buffer: Buffer;
   readonly #layout: Layout;
+  #key: Buffer | null | undefined;
+  #value: Buffer | null | undefined;
   #headers: LogRecord["headers"] | undefined;
 
   constructor(offset: bigint, timestamp: bigint, appendTime: boolean, buffer: Buffer, layout: Layout) {
@@ -158,11 +156,13 @@ class BatchRecord implements LogRecord {
   }
 
   get key(): Buffer | null {
-    return view(this.#buffer, this.#layout.keyAt, this.#layout.keyLength);
+    if (this.#key === undefined) this.#key = view(this.#buffer, this.#layout.keyAt, this.#layout.keyLength);
+    return this.#key;
   }
 
   get value(): Buffer | null {
-    return view(this.#buffer, this.#layout.valueAt, this.#layout.valueLength);
+    if (this.#value === undefined) this.#value = view(this.#buffer, this.#layout.valueAt, this.#layout.valueLength);
+    return this.#value;
   }
 
   get headers(): LogRecord["headers"] {

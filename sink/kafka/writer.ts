@@ -15,6 +15,8 @@ import {
 /** From `send` to its answer, retries included. */
 export const sendTimeoutMs = 30_000;
 const requestTimeoutMs = 10_000;
+/** How old the view of a topic may get before it is looked up again: new partitions are found by this. */
+const viewAgeMs = 60_000;
 /** Below the default `max.message.bytes` of 1 MiB + 12, with room for what the batch adds; one larger record goes alone. */
 const batchBytes = 900 * 1024;
 
@@ -104,16 +106,16 @@ export class Writer implements EventLogWriter {
 
   async #beforeRetry(batches: readonly ProduceBatch[], deadline: number, cause: unknown): Promise<void> {
     if (performance.now() >= deadline || this.#closing.signal.aborted) throw notAcknowledged(batches, cause);
-    const topics = new Set(batches.map(({ topic }) => topic));
-    await Promise.all(
-      [...topics].map((topic) =>
-        this.#views
-          .get(topic)
-          ?.refresh()
-          .catch(() => undefined),
-      ),
-    );
-    if (performance.now() >= deadline) throw notAcknowledged(batches, cause);
+    let latest = cause;
+    for (const topic of new Set(batches.map((batch) => batch.topic))) {
+      await this.#views
+        .get(topic)
+        ?.refresh()
+        .catch((error: unknown) => {
+          latest = error;
+        });
+    }
+    if (performance.now() >= deadline) throw notAcknowledged(batches, latest);
   }
 
   async #lookUp(topic: string, deadline: number): Promise<void> {
@@ -129,6 +131,7 @@ export class Writer implements EventLogWriter {
         if (this.#closing.signal.aborted) throw error;
       }
     }
+    if (view.ageMs() > viewAgeMs) void view.refresh().catch(() => undefined);
   }
 
   #partitionOf({ topic, partition, key }: ProducedRecord): number {
