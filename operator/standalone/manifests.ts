@@ -29,12 +29,19 @@ export function parseManifests(text: string): Manifests {
   if (!Array.isArray(documents)) return refused([nothing]);
   const broken = documents.flatMap(({ errors }) => errors);
   if (broken.length > 0) return refused(broken.map(yamlProblem));
-  const contents = documents
-    .map((document) => document.toJS({ maxAliasCount: 100 }) as unknown)
-    .filter((c) => c !== null);
-  if (contents.length === 0) return refused([nothing]);
-  const results = contents.map((content, index) =>
-    parseOne(content, contents.length === 1 ? "" : `document ${index + 1}: `),
+  const contents: unknown[] = [];
+  try {
+    contents.push(...documents.map((document) => document.toJS({ maxAliasCount: 100 }) as unknown));
+  } catch (error) {
+    // An alias without an anchor, or aliases of aliases that would fill the memory.
+    return refused([
+      { path: "(the file)", found: (error as Error).message, allowed: "YAML with few aliases, or none" },
+    ]);
+  }
+  const present = contents.filter((content) => content !== null);
+  if (present.length === 0) return refused([nothing]);
+  const results = present.map((content, index) =>
+    parseOne(content, present.length === 1 ? "" : `document ${index + 1}: `),
   );
   const problems = results.flatMap((result) => (result.ok ? [] : result.problems));
   if (problems.length > 0) return refused(problems);
