@@ -180,7 +180,7 @@ async function recordArchive(classPath: string, file: string): Promise<void> {
     const configFile = prepare(folder, port, controllerPort, {});
     await format(classPath, "", configFile);
     const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-XX:ArchiveClassesAtExit=${file}`];
-    const args = [...flags, ...mainClass(classPath, "kafka.Kafka", requestLog), configFile];
+    const args = [...flags, ...mainClass(classPath, "kafka.Kafka"), configFile];
     const running = await launch({ ...broker({ classPath, folder, configFile, lifetime: "parent" }), args });
     await running.stop();
     if (!existsSync(file)) throw new Error(`java wrote no class-data archive to ${file}`);

@@ -18,6 +18,7 @@ import { type Deps, rfc3339 } from "./deps.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { removeFormerSinks } from "./sink-teardown.ts";
+import { validated } from "./validated.ts";
 import { wantedMonths } from "./wanted-months.ts";
 
 /** Topic, then each sink's ledger, credentials, workload and flow; a sink that left the spec is torn down. */
@@ -36,7 +37,8 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     ],
     interval: ({ spec }) => parseDurationMs(spec.interval),
 
-    async reconcile(pipeline, tools) {
+    async reconcile(resource, tools) {
+      const pipeline = validated(resource);
       const attempts = new Attempts();
       const found = await attempts.run(() => ensurePipelineTopic(pipeline, tools.store));
       const topic = "value" in found ? found.value.topic : undefined;

@@ -19,6 +19,7 @@ import { Attempts, PartialFailure } from "./attempts.ts";
 import { requireUnused, subject, teardownTopic } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
+import { validated } from "./validated.ts";
 
 type TopicTools = Tools<AuditTopic>;
 
@@ -35,7 +36,7 @@ export function auditTopicReconciler(
     interval: ({ spec }) => parseDurationMs(spec.interval),
 
     async reconcile(resource, tools) {
-      const { spec, metadata } = resource;
+      const { spec, metadata } = validated(resource);
       const backend = kafkaBackendOf(deps.config, metadata.namespace, spec.kafka.backendRef);
       const desired = desiredTopics(metadata, spec, backend);
       const { topics } = deps.kafka.to(backend);
