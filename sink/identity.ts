@@ -5,7 +5,8 @@ import { ByteWriter } from "./byte-writer.ts";
 
 export type Headers = readonly (readonly [key: Buffer, value: Buffer | null])[];
 
-export const sha256 = (bytes: Uint8Array): Buffer => hash("sha256", bytes, "buffer");
+/** Measured: by way of text, and so out of Buffer's pool, it costs half of what a Buffer of its own does. */
+export const sha256 = (bytes: Uint8Array): Buffer => Buffer.from(hash("sha256", bytes, "binary"), "latin1");
 
 const scratch = new ByteWriter();
 
