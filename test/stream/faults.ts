@@ -11,6 +11,7 @@ export const faults = {
   frozenInsideCopy: (world: World) => freeze(world, "InsideCopy", "kill"),
   frozenInsideCopyThenContinued: (world: World) => freeze(world, "InsideCopy", "continue"),
   frozenBetweenStatements: (world: World) => freeze(world, "AfterIds", "continue"),
+  newcomerFrozenBetweenStatements: freezeNewcomer,
   frozenBeforeCommit: (world: World) => freeze(world, "BeforeCommit", "continue"),
   commitAnswerLost,
   postgresKilled,
@@ -25,7 +26,12 @@ const SUCCESSOR_MS = 30_000;
 const TRAP_MS = 30_000;
 
 /** Holds the next sink that gets to the trap. The connection is held before the sink is stopped, so it is stopped there. */
-async function trapAny(world: World, trap: Trap, freezeIt: boolean): Promise<{ sink: Sink; held: Held }> {
+async function trapAny(
+  world: World,
+  trap: Trap,
+  freezeIt: boolean,
+  candidates: () => Sink[] = () => world.sinks.working,
+): Promise<{ sink: Sink; held: Held }> {
   const sprung = Promise.withResolvers<{ sink: Sink; held: Promise<Held> }>();
   const armed = new Set<Sink>();
   const arm = (sink: Sink) => {
@@ -43,7 +49,7 @@ async function trapAny(world: World, trap: Trap, freezeIt: boolean): Promise<{ s
   try {
     await until(`no sink got to ${trap}`, TRAP_MS, () => {
       // Others may have joined, or been killed, since.
-      if (caught === undefined) for (const sink of world.sinks.working) if (!armed.has(sink)) arm(sink);
+      if (caught === undefined) for (const sink of candidates()) if (!armed.has(sink)) arm(sink);
       return caught !== undefined;
     });
   } finally {
@@ -54,7 +60,24 @@ async function trapAny(world: World, trap: Trap, freezeIt: boolean): Promise<{ s
 }
 
 async function freeze(world: World, trap: Trap, then: "continue" | "kill"): Promise<void> {
-  const { sink, held } = await trapAny(world, trap, true);
+  world.churn.mode = "Joins";
+  await showSuccessor(world, trap, then, await trapAny(world, trap, true));
+}
+
+/** The sinks that take over were connected before the frozen one: it is not by its age that it can be told. */
+async function freezeNewcomer(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const newcomer = await world.sinks.add();
+  const caught = await trapAny(world, "AfterIds", true, () => [newcomer]);
+  await showSuccessor(world, "AfterIds", "continue", caught);
+}
+
+async function showSuccessor(
+  world: World,
+  trap: Trap,
+  then: "continue" | "kill",
+  { sink, held }: { sink: Sink; held: Held },
+): Promise<void> {
   const ends = await world.topics.ends();
   const before = await readProgress(world);
   const behind = [...before].filter(([partition, { nextOffset }]) => nextOffset < (ends[partition] ?? 0));

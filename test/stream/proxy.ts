@@ -27,6 +27,9 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
+/** Asks the server for the answers it has, without ending the implicit transaction as a Sync would. */
+const FLUSH = Buffer.from([0x48, 0, 0, 0, 4]);
+
 interface Armed {
   readonly trap: Trap;
   readonly spring: (held: Held) => void;
@@ -86,6 +89,10 @@ class Link implements Held {
   /** What the client sent since the trap sprang; undefined while nothing is held. */
   #held: Buffer[] | undefined;
   #watching = false;
+  /** Waits for the server's answers to what is through already: a transaction that failed by itself is not the one. */
+  #probing = false;
+  #executed = 0;
+  #completed = 0;
 
   constructor(client: Socket, server: Socket, state: { armed: Armed | undefined }) {
     this.#client = client;
@@ -127,12 +134,28 @@ class Link implements Held {
     }
     const passed = this.#passedBeforeHold(message);
     if (passed === undefined) {
+      if (message.type === "S") this.#executed = 0;
+      if (message.type === "E") this.#executed += 1;
       this.#server.write(message.bytes);
       return;
     }
     if (passed > 0) this.#server.write(message.bytes.subarray(0, passed));
     this.#held = [message.bytes.subarray(passed)];
-    this.#spring();
+    this.#probing = this.#executed > 0 && passed === 0;
+    if (this.#probing) this.#server.write(FLUSH);
+    else this.#spring();
+  }
+
+  /** The server answered one of the statements before the trap: all of them done is what the trap waits for. */
+  #probed(message: Message): void {
+    if (errorCodeOf(message) !== undefined || this.#state.armed === undefined) {
+      this.#probing = false;
+      for (const bytes of this.#held ?? []) this.#server.write(bytes);
+      this.#held = undefined;
+    } else if (this.#completed === this.#executed) {
+      this.#probing = false;
+      this.#spring();
+    }
   }
 
   /** How many bytes of the message go through before the armed trap holds; undefined where it does not spring here. */
@@ -155,6 +178,9 @@ class Link implements Held {
   #toClient(messages: readonly Message[]): void {
     for (const message of messages) {
       const command = commandOf(message);
+      if (command !== undefined) this.#completed += 1;
+      if (message.type === "Z") this.#completed = 0;
+      if (this.#probing) this.#probed(message);
       if (command === "COMMIT" && this.#state.armed?.trap === "CommitAnswerLost") {
         this.#spring();
         this.cut();

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SinkConfigInput } from "../../sink/config.ts";
 import { type Proxy, startProxy } from "./proxy.ts";
 
@@ -9,7 +10,6 @@ const main = join(import.meta.dirname, "../../sink/main.ts");
 /** One sink process behind a proxy of its own. */
 export interface Sink {
   readonly name: string;
-  readonly pid: number;
   readonly proxy: Proxy;
   readonly running: boolean;
   /** Stopped by SIGSTOP and not continued. */
@@ -35,28 +35,28 @@ export async function startSink({ name, dir, postgres, config }: SinkOptions): P
   const file = join(dir, `${name}.json`);
   // YAML reads JSON.
   writeFileSync(file, JSON.stringify(config(proxy.port)), { mode: 0o600 });
-  const log = openSync(join(dir, `${name}.log`), "a");
+  const logFile = join(dir, `${name}.log`);
+  const log = openSync(logFile, "a");
   const child = spawn(process.execPath, [main, "consume"], {
     env: { ...process.env, CONFIG_PATH: file, NODE_OPTIONS: "" },
     stdio: ["ignore", log, log],
   });
   closeSync(log);
-  const { pid } = child;
-  if (pid === undefined) throw new Error(`Sink ${name} did not start`);
-  return new SinkProcess(name, pid, child, proxy);
+  if (child.pid === undefined) throw new Error(`Sink ${name} did not start`);
+  return new SinkProcess(name, child, proxy, logFile);
 }
 
 class SinkProcess implements Sink {
   readonly name: string;
-  readonly pid: number;
   readonly proxy: Proxy;
+  readonly #log: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
   #frozen = false;
 
-  constructor(name: string, pid: number, child: ChildProcess, proxy: Proxy) {
+  constructor(name: string, child: ChildProcess, proxy: Proxy, log: string) {
     this.name = name;
-    this.pid = pid;
+    this.#log = log;
     this.proxy = proxy;
     this.#child = child;
     this.#ended = new Promise((resolve) => child.once("exit", resolve));
@@ -88,10 +88,19 @@ class SinkProcess implements Sink {
 
   async terminate(): Promise<number | null> {
     if (this.#frozen) this.thaw();
+    await this.#begun();
     this.#child.kill("SIGTERM");
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), DRAIN_MS);
     const code = await this.#ended;
     clearTimeout(timer);
     return code;
+  }
+
+  /** Node ends at once on a SIGTERM that comes before anything listens for it; that would say nothing about the sink. */
+  async #begun(): Promise<void> {
+    for (let look = 0; look < 100 && this.running; look++) {
+      if (readFileSync(this.#log, "utf8").includes("Audit system initialized")) return;
+      await sleep(100);
+    }
   }
 }

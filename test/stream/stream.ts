@@ -72,6 +72,8 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
     postgres,
     database,
     sinks,
+    churned: { kills: 0, rebalances: 0 },
+    churn: { mode: "Any" },
     log,
   };
 
@@ -105,7 +107,7 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
       signal: over.signal,
     });
   })();
-  const churning = churn(world, over.signal);
+  const churning = comeAndGo(world, over.signal);
   await until("the sinks settle their first records", 60_000, async () =>
     [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
   );
@@ -119,6 +121,7 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
       log(`Fault ${name} FAILED: ${problems.at(-1)}`);
       await world.topics.setDeadLettersWritable(true);
     }
+    world.churn.mode = "Any";
     await sleep(random.between(500, 2_000));
   }
   await until("all events are produced", 300_000, () => producer.count >= events);
@@ -128,12 +131,13 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
 }
 
 /** Sinks come and go all the time: killed, ended in order, or joined by one more. */
-async function churn({ random, sinks, churned, log }: World, signal: AbortSignal): Promise<void> {
+async function comeAndGo({ random, sinks, churn, churned, log }: World, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(random.between(2_500, 5_000), undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
+    if (churn.mode === "None") continue;
     const { working } = sinks;
-    const kind = random.pick(["kill", "terminate", "join"] as const);
+    const kind = random.pick(churn.mode === "Any" ? ["kill", "terminate", "join"] : ["terminate", "join"]);
     churned.rebalances += 1;
     if (working.length < SINKS || (kind === "join" && working.length <= SINKS)) {
       log(`${(await sinks.add()).name} joins`);

@@ -20,6 +20,8 @@ export interface World {
   readonly sinks: SinkPool;
   /** How often sinks were killed, and how often they came or went at all. */
   readonly churned: { kills: number; rebalances: number };
+  /** What may happen to the sinks meanwhile. Where a successor's time is taken, nobody is killed in between. */
+  readonly churn: { mode: "Any" | "Joins" | "None" };
   readonly log: (message: string) => void;
 }
 
