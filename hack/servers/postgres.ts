@@ -16,9 +16,9 @@ import { join, resolve } from "node:path";
 import pg from "pg";
 import { reachableByOthers } from "./cache.ts";
 import { installPostgres, type PostgresMajor } from "./install-postgres.ts";
-import { once } from "./once.ts";
+import { forget, once } from "./once.ts";
 import { freePorts } from "./ports.ts";
-import { type Lifetime, stateFolder, sweep } from "./registry.ts";
+import { type Lifetime, removeLater, stateFolder, sweep } from "./registry.ts";
 import { run } from "./run.ts";
 import { launch, type Running } from "./server.ts";
 
@@ -63,6 +63,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const folder = resolve(dir);
   mkdirSync(folder, { recursive: true });
   const data = dataFolder(folder, user);
+  const keepData = data.startsWith(OUTSIDE) ? removeLater([data, passwordFileOf(data)]) : () => undefined;
   const credentials = loadCredentials(folder);
   await once(folder, () => initialise(native, data, credentials.superuser, user));
 
@@ -88,6 +89,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   let running = await start();
   const server = { host: "127.0.0.1", port };
   await ensureAdmin(server, credentials);
+  if (lifetime === "detached") keepData();
 
   return {
     major,
@@ -107,12 +109,15 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     async remove() {
       await running.kill();
       for (const place of [data, folder]) rmSync(place, { recursive: true, force: true });
+      keepData();
     },
   };
 }
 
 const OUTSIDE = "/var/tmp/audit-pipeline-postgres-";
 const isOurs = (folder: string) => folder.startsWith(OUTSIDE) || folder.startsWith(stateFolder);
+
+const passwordFileOf = (data: string) => `${data}.password`;
 
 interface User {
   uid: number;
@@ -136,6 +141,7 @@ function dataFolder(folder: string, user: User | undefined): string {
   const data = join(folder, "data");
   if (existsSync(data)) return realpathSync(data);
   rmSync(data, { force: true });
+  forget(folder);
   if (user === undefined) {
     mkdirSync(data, { mode: 0o700 });
     return data;
@@ -165,7 +171,7 @@ function loadCredentials(folder: string): Credentials {
 async function initialise(native: string, data: string, superuser: Login, user: User | undefined): Promise<void> {
   emptyFolder(data);
   const locale = process.platform === "darwin" ? "--locale=C" : "--locale=C.UTF-8";
-  const passwordFile = `${data}.password`;
+  const passwordFile = passwordFileOf(data);
   writeFileSync(passwordFile, superuser.password, { mode: 0o600 });
   if (user !== undefined) chownSync(passwordFile, user.uid, user.gid);
   const access = ["-U", superuser.user, "-A", "scram-sha-256", "--pwfile", passwordFile];

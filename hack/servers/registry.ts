@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd } from "./process.ts";
@@ -10,25 +11,23 @@ const recordFolder = join(stateFolder, "run");
 /** Whether a server ends with the process that started it, or stays until `make servers-down`. */
 export type Lifetime = "parent" | "detached";
 
-export interface ProcessRecord {
-  kind: string;
-  process: ProcessIdentity;
+interface Leavings {
   owner: ProcessIdentity;
-  lifetime: Lifetime;
-  /** Ends the process in an orderly way. */
-  stopSignal: NodeJS.Signals;
   /** Folders of ours that nobody needs once the process and its owner are gone. */
   disposable: string[];
 }
 
+export interface ProcessRecord extends Leavings {
+  kind: string;
+  process: ProcessIdentity;
+  lifetime: Lifetime;
+  /** Ends the process in an orderly way. */
+  stopSignal: NodeJS.Signals;
+}
+
 /** Remembers a process, so that it can be found and stopped whatever becomes of us. */
 export function register(record: Omit<ProcessRecord, "owner">): void {
-  const owner = identify(process.pid);
-  if (owner === undefined) throw new Error("Cannot read this process's own start time");
-  mkdirSync(recordFolder, { recursive: true });
-  const file = fileOf(record.process);
-  writeFileSync(`${file}.partial`, JSON.stringify({ ...record, owner } satisfies ProcessRecord));
-  renameSync(`${file}.partial`, file);
+  write(fileOf(record.process), { ...record, owner: ourselves() } satisfies ProcessRecord);
   if (record.lifetime === "parent") tellWatchdog(`+ ${record.process.pid}\n`);
 }
 
@@ -37,12 +36,34 @@ export function unregister(target: ProcessIdentity): void {
   if (watchdog !== undefined) tellWatchdog(`- ${target.pid}\n`);
 }
 
-export function records(): ProcessRecord[] {
+export const records = () => readAll<ProcessRecord>(".json");
+
+/** Has folders removed once this process is gone, however it goes, unless the returned function was called before. */
+export function removeLater(folders: string[]): () => void {
+  const file = join(recordFolder, `${randomUUID()}.leavings`);
+  write(file, { owner: ourselves(), disposable: folders } satisfies Leavings);
+  return () => rmSync(file, { force: true });
+}
+
+function ourselves(): ProcessIdentity {
+  const identity = identify(process.pid);
+  if (identity === undefined) throw new Error("Cannot read this process's own start time");
+  return identity;
+}
+
+/** By way of another name, so that a crash never leaves half a record. */
+function write(file: string, content: unknown): void {
+  mkdirSync(recordFolder, { recursive: true });
+  writeFileSync(`${file}.partial`, JSON.stringify(content));
+  renameSync(`${file}.partial`, file);
+}
+
+function readAll<T>(ending: string): (T & { file: string })[] {
   const names = tolerateMissing(() => readdirSync(recordFolder)) ?? [];
-  const complete = names.filter((name) => name.endsWith(".json"));
-  return complete.flatMap((name) => {
-    const text = tolerateMissing(() => readFileSync(join(recordFolder, name), "utf8"));
-    return text === undefined ? [] : [JSON.parse(text) as ProcessRecord];
+  const files = names.filter((name) => name.endsWith(ending)).map((name) => join(recordFolder, name));
+  return files.flatMap((file) => {
+    const text = tolerateMissing(() => readFileSync(file, "utf8"));
+    return text === undefined ? [] : [{ ...(JSON.parse(text) as T), file }];
   });
 }
 
@@ -50,6 +71,11 @@ export function records(): ProcessRecord[] {
 export function sweep(): void {
   for (const record of records()) {
     if (record.lifetime === "parent" && !isRunning(record.owner)) discard(record);
+  }
+  for (const { owner, disposable, file } of readAll<Leavings>(".leavings")) {
+    if (isRunning(owner)) continue;
+    removeFolders(disposable);
+    rmSync(file, { force: true });
   }
 }
 
@@ -71,8 +97,12 @@ async function stopAll(chosen: ProcessRecord[]): Promise<string[]> {
 
 function discard({ process: target, disposable }: ProcessRecord): void {
   killTree(target);
-  for (const folder of disposable) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  removeFolders(disposable);
   rmSync(fileOf(target), { force: true });
+}
+
+function removeFolders(folders: string[]): void {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 const fileOf = ({ pid, startedAt }: ProcessIdentity) =>

@@ -112,6 +112,7 @@ describe("what is left when the process that started a server is killed", () => 
     const other = await startPostgres({ major: 18, dir: ownFolder("next") });
     await other.remove();
     expect(existsSync(data)).toBe(false);
+    expect(existsSync(join(folder, "data"))).toBe(false);
     expect(records().map((record) => record.process.pid)).not.toContain(pid);
   });
 });
