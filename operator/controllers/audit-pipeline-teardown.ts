@@ -3,7 +3,7 @@ import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts
 import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { sinkLag } from "../desired/sink-lag.ts";
-import { WaitingError } from "../errors.ts";
+import { StalledError, WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
@@ -37,9 +37,15 @@ export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineT
   await completeReceipt(pipeline, deps);
 }
 
+/** Undefined where there is no topic, or the platform took its back-end away: what needs a broker is then left behind. */
 function kafkaOf(topic: AuditTopic | undefined, { config, kafka }: Deps): Kafka | undefined {
   if (topic === undefined) return undefined;
-  return kafka.to(kafkaBackendOf(config, topic.metadata.namespace, topic.spec.kafka.backendRef));
+  try {
+    return kafka.to(kafkaBackendOf(config, topic.metadata.namespace, topic.spec.kafka.backendRef));
+  } catch (error) {
+    if (error instanceof StalledError) return undefined;
+    throw error;
+  }
 }
 
 /** Records that some sink has not stored; "unknown" where a back-end does not answer; 0 where there never was a topic. */
@@ -50,7 +56,8 @@ async function recordsLeft(
   deps: Deps,
 ): Promise<number | "unknown"> {
   const { topicName, topicId } = topic?.status ?? {};
-  if (kafka === undefined || topicName === undefined || topicId === undefined) return 0;
+  if (topicName === undefined || topicId === undefined) return 0;
+  if (kafka === undefined) return "unknown";
   try {
     const [starts, ends] = await Promise.all([
       kafka.topics.startOffsets(topicName),

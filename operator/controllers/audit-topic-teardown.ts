@@ -62,6 +62,7 @@ export async function teardownTopic(
     ];
   }
 
+  if (known.length + unseen.length === 0) return [];
   const { topics } = deps.kafka.to(kafkaBackendOf(deps.config, metadata.namespace, spec.kafka.backendRef));
   const found = await Promise.all(unseen.map((name) => topics.observe(name)));
   const all = [...known, ...found.flatMap((topic) => (topic === undefined ? [] : [topic]))];

@@ -9,7 +9,7 @@ import { FIELD_MANAGER } from "./field-manager.ts";
 /**
  * The topic a pipeline reads: its own AuditTopic is made and kept as the template says, one it names must be there.
  *
- * @throws WaitingError DependencyNotFound, DependencyNotReady; StalledError TopicConflict
+ * @throws WaitingError DependencyNotFound, DependencyNotReady; StalledError TopicConflict, or what stalled the AuditTopic
  */
 export async function ensurePipelineTopic(
   pipeline: AuditPipeline,
@@ -27,13 +27,7 @@ export async function ensurePipelineTopic(
     );
   }
   const { topicName, topicId, deadLetter } = resource.status ?? {};
-  if (topicName === undefined || topicId === undefined) {
-    const ready = resource.status?.conditions?.find(({ type }) => type === "Ready");
-    throw new WaitingError(
-      "DependencyNotReady",
-      `AuditTopic ${name} has no topic yet${ready === undefined ? "" : `: ${ready.message}`}`,
-    );
-  }
+  if (topicName === undefined || topicId === undefined) throw notThere(resource);
   const deadLetterTopic = resource.spec.deadLetter.enabled ? deadLetter?.topicName : undefined;
   if (resource.spec.deadLetter.enabled && deadLetterTopic === undefined) {
     throw new WaitingError("DependencyNotReady", `AuditTopic ${name} has no dead-letter topic yet`);
@@ -54,4 +48,13 @@ async function applyOwnTopic(pipeline: AuditPipeline, store: ObjectStore): Promi
     );
   }
   await store.apply(desiredAuditTopic(pipeline), { fieldManager: FIELD_MANAGER });
+}
+
+/** A topic that only a change of its spec can bring about stalls the pipeline with it. */
+function notThere({ metadata, status }: AuditTopic): StalledError | WaitingError {
+  const stalled = status?.conditions?.find(({ type }) => type === "Stalled");
+  if (stalled !== undefined) return new StalledError(stalled.reason, `AuditTopic ${metadata.name}: ${stalled.message}`);
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  const why = ready === undefined ? "" : `: ${ready.message}`;
+  return new WaitingError("DependencyNotReady", `AuditTopic ${metadata.name} has no topic yet${why}`);
 }

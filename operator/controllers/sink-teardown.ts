@@ -10,7 +10,7 @@ import { planTeardown } from "../plan/postgres-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
-import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { type LedgerPlace, ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
 
 type PipelineTools = Tools<AuditPipeline>;
 
@@ -88,8 +88,18 @@ async function deleteGroup(name: string, groups: KafkaGroups | undefined): Promi
   }
 }
 
-async function settleLedger(pipeline: AuditPipeline, sink: SinkSpec, { log }: PipelineTools, deps: Deps) {
-  const place = ledgerPlace(pipeline, sink, deps);
+/**
+ * What stands in the way of finding the ledger (a back-end the platform took away, a name it no longer allows) and what
+ * belongs to somebody else never holds up a deletion: it is left as it is, and the receipt says why.
+ */
+async function settleLedger(
+  pipeline: AuditPipeline,
+  sink: SinkSpec,
+  { log }: PipelineTools,
+  deps: Deps,
+): Promise<Omit<ReceiptItem, "at">[]> {
+  const place = placeOf(pipeline, sink, deps);
+  if ("orphaned" in place) return place.orphaned;
   const access = ledgerAccess(place, deps);
   const confirmed = pipeline.metadata.annotations?.[ANNOTATIONS.confirmDelete] === pipeline.metadata.name;
   const { database, roles } = sink.deletionPolicy;
@@ -98,14 +108,33 @@ async function settleLedger(pipeline: AuditPipeline, sink: SinkSpec, { log }: Pi
     roles,
     mayDestroy: confirmed && place.backend.allowDelete,
   });
-  const refusal = plan.refusals[0];
-  if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
   for (const action of plan.actions) {
     log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
     await access.apply(action);
   }
-  return plan.items;
+  return [...plan.items, ...plan.refusals.map(({ message }) => orphan(place.ledger.database, message))];
 }
+
+function placeOf(
+  pipeline: AuditPipeline,
+  sink: SinkSpec,
+  deps: Deps,
+): LedgerPlace | { orphaned: Omit<ReceiptItem, "at">[] } {
+  try {
+    return ledgerPlace(pipeline, sink, deps);
+  } catch (error) {
+    if (!(error instanceof StalledError)) throw error;
+    const made = pipeline.status?.sinks?.find(({ name }) => name === sink.name)?.postgres?.database;
+    return { orphaned: made === undefined ? [] : [orphan(made, error.message)] };
+  }
+}
+
+const orphan = (name: string, reason: string) => ({
+  kind: "PostgresDatabase",
+  name,
+  action: "Orphaned" as const,
+  reason,
+});
 
 async function settleSecrets(
   pipeline: AuditPipeline,
