@@ -1,25 +1,4 @@
 import { buildProgram, runProgram } from "./cli/program.ts";
-import { type MakeControllers, runStandalone } from "./cli/standalone.ts";
-import { auditPipelineReconciler } from "./controllers/audit-pipeline.ts";
-import { auditTopicReconciler } from "./controllers/audit-topic.ts";
-import { connectKafka } from "./external/connect-kafka.ts";
-import { connectPostgres } from "./external/connect-postgres.ts";
-import type { Outcome, Reconciler, Resource } from "./runtime/controller.ts";
-import { fileReceipts } from "./standalone/receipts.ts";
-
-/** What the operator runs, and what it is given to work with. */
-const makeControllers: MakeControllers = (config, stateDir) => {
-  const [kafka, postgres] = [connectKafka(), connectPostgres()];
-  const deps = { config, kafka, postgres, receipts: fileReceipts(stateDir), now: () => new Date() };
-  const reconcilers = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
-  return {
-    // Each is only ever handed resources of its own kind.
-    reconcilers: reconcilers as unknown as readonly Reconciler<Resource, Outcome>[],
-    async close() {
-      await Promise.allSettled([kafka.close(), postgres.close()]);
-    },
-  };
-};
 
 // `audit-pipeline get ... | head` closes our output early; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -27,5 +6,12 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-const program = buildProgram((flags) => runStandalone(flags, makeControllers));
+const program = buildProgram(async (flags) => {
+  // Clients of Kafka and PostgreSQL take longer to load than `get` takes to answer.
+  const [{ runStandalone }, { makeControllers }] = await Promise.all([
+    import("./cli/standalone.ts"),
+    import("./wiring.ts"),
+  ]);
+  await runStandalone(flags, makeControllers);
+});
 process.exitCode = await runProgram(program, process.argv);
