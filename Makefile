@@ -20,7 +20,8 @@ test: setup lint ## Check the code, then run every test on real servers
 lint: setup ## Format, types, code rules, import direction, unused code and dependencies
 	@$(run) hack/lint.sh
 
-format: setup ## Rewrite the code in the one format
+format: setup ## Rewrite the code in the one format, and fix what lint can fix by itself
+	@$(run) oxlint --fix --quiet >/dev/null || true
 	@$(run) biome check --write
 
 generate: setup ## Rewrite the files that are generated from the schemas
