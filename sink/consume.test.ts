@@ -132,6 +132,25 @@ describe("the loop", () => {
     await until(() => next(ledger) === 21);
   });
 
+  test("drops what was fetched for another position", async () => {
+    const { reader, ledger, owned } = await start(1);
+    reader.append(0, event());
+    await until(() => next(ledger) === 1);
+    const stale = logRecord(auditEvent("stale"), { offset: 7 });
+    const fetch = reader.fetch.bind(reader);
+    let answers = 0;
+    reader.fetch = async (waitMs) => {
+      answers += 1;
+      if (answers > 1) return fetch(waitMs);
+      return [{ partition: 0, position: 7n, records: [stale], nextPosition: 8n, logStart: 0n, endOffset: 8n }];
+    };
+    await until(() => answers > 2);
+    reader.append(0, event());
+    await until(() => next(ledger) === 2);
+    expect(owned.get(0)?.read).toBe(2n);
+    expect(ledger.stored.map(({ item }) => item.offset)).toEqual([0n, 1n]);
+  });
+
   test("holds a partition whose log ends before what is settled, and the others go on", async () => {
     const ledger = new MemoryLedger();
     await ledger.claim(topicId, [0]);

@@ -176,6 +176,36 @@ describe("audit-sink consume", () => {
     expect((await stored(topic)).map(({ id }) => id)).toEqual(ids);
   });
 
+  test("a sink that was frozen past its session writes nothing more for what its successor took over", async () => {
+    const topic = await topics(2);
+    const send = (ids: readonly string[]) =>
+      Promise.all(
+        [0, 1].map((partition) =>
+          produce(
+            topic,
+            ids.filter((_, i) => i % 2 === partition).map((id) => auditEvent(id)),
+            partition,
+          ),
+        ),
+      );
+    const ids = Array.from({ length: 600 }, () => randomUUID());
+    const frozen = start(topic, { AUDIT_SINK__DELIVERY__FLUSH_INTERVAL: "2000" });
+    await frozen.log("Claimed partition");
+    await send(ids.slice(0, 200));
+    await frozen.metric(/audit_queue_size\{.*\} [1-9]/);
+    frozen.signal("SIGSTOP");
+    const successor = start(topic);
+    await settled(topic, 200);
+    await send(ids.slice(200, 400));
+    await settled(topic, 400);
+    frozen.signal("SIGCONT");
+    await send(ids.slice(400));
+    await settled(topic, 600);
+    expect((await stored(topic)).map(({ id }) => id).sort()).toEqual(ids.toSorted());
+    expect(await frozen.end()).toBe(0);
+    expect(await successor.end()).toBe(0);
+  });
+
   test("a store that is down holds everything: no dead letters, no loss, the breaker opens, liveness stays", async () => {
     const topic = await topics();
     const proxy = await tcpProxy(servers.postgres18);
@@ -270,8 +300,13 @@ class Sink {
   }
 
   async end(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
+    this.#child.kill("SIGCONT");
     this.#child.kill(signal);
     return this.ended;
+  }
+
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child.kill(signal);
   }
 
   async log(message: string): Promise<LogLine> {
