@@ -24,12 +24,12 @@ export function encodeFetch(request: FetchRequest): Buffer {
     .int32(noSession.id)
     .int32(noSession.epoch);
   writer.compactArray([request], () => {
-    writer.uuid(request.topicId).compactArray(request.partitions, ({ partition, position, leaderEpoch }) => {
+    writer.uuid(request.topicId).compactArray(request.partitions, ({ partition, position, leaderEpoch, lastEpoch }) => {
       writer
         .int32(partition)
         .int32(leaderEpoch)
         .int64(position)
-        .int32(-1) // last fetched epoch: followers only
+        .int32(lastEpoch)
         .int64(-1n) // log start offset: followers only
         .int32(request.maxBytesPerPartition)
         .noTags();
@@ -71,6 +71,21 @@ function decodePartition(reader: WireReader): FetchAnswerPartition {
   });
   reader.int32(); // preferred read replica: we name no rack
   const records = reader.bytes(Math.max(reader.uvarint() - 1, 0));
-  reader.skipTags();
-  return { partition, errorCode, lastStableOffset, logStart, aborted, records };
+  const partedAt = decodeTags(reader);
+  return { partition, errorCode, lastStableOffset, logStart, aborted, partedAt, records };
+}
+
+const divergingEpochTag = 0;
+
+/** KIP-595: the end of the last epoch that both logs have, told only when it lies before what was asked for. */
+function decodeTags(reader: WireReader): bigint | undefined {
+  let partedAt: bigint | undefined;
+  for (let tags = reader.uvarint(); tags > 0; tags--) {
+    const tag = reader.uvarint();
+    const content = new WireReader(reader.bytes(reader.uvarint()));
+    if (tag !== divergingEpochTag) continue;
+    content.int32(); // that epoch
+    partedAt = content.int64();
+  }
+  return partedAt;
 }

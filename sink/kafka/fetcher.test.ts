@@ -45,7 +45,18 @@ class Brokers implements KafkaProtocol {
     const answered = partitions.flatMap(({ partition, position }) => {
       const answer = this.#answer(nodeId, partition, position);
       if (answer === undefined) return [];
-      return [{ partition, errorCode: 0, lastStableOffset: 9n, logStart: 0n, aborted: [], records: empty, ...answer }];
+      return [
+        {
+          partition,
+          errorCode: 0,
+          lastStableOffset: 9n,
+          logStart: 0n,
+          aborted: [],
+          partedAt: undefined,
+          records: empty,
+          ...answer,
+        },
+      ];
     });
     await new Promise((resolve) => setTimeout(resolve, answered.length === 0 ? 50 : 5));
     if (answered.length === 0) throw new ConnectionError(`Broker ${nodeId} does not answer`);
@@ -130,6 +141,18 @@ describe("Fetcher", () => {
     expect(held).toMatchObject({ position: 0n, nextPosition: 0n, records: [], error: { message: "no gzip" } });
     expect(fetched.filter(({ partition }) => partition === 0).length).toBeGreaterThan(5);
     expect(fetched.filter(({ partition }) => partition === 1).length).toBeLessThan(3); // not as fast as it can
+  });
+
+  test("keeps what comes for a partition that was paused meanwhile until it is resumed", async () => {
+    const brokers = new Brokers([1], (_broker, _partition, position) => ({ records: records(position) }));
+    const fetcher = await fetcherOf(brokers);
+    await fetcher.fetch(topicId, 0);
+    fetcher.pause(0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await collect(fetcher, 2)).toEqual([]);
+    fetcher.resume(0);
+    expect(await fetcher.fetch(topicId, 0)).toMatchObject([{ position: 0n, nextPosition: 1n }]);
+    expect(brokers.asked).toHaveLength(2);
   });
 
   test("asks last for what was served last, so that a full answer starves nobody", async () => {

@@ -38,6 +38,8 @@ const answerMs = 10_000;
 
 interface Partition {
   position: bigint | undefined;
+  /** Leader epoch of the batch before the position, so that the broker sees when its log is another one; -1 unknown. */
+  lastEpoch: number;
   paused: boolean;
   /** A request under way asks for it. */
   asked: boolean;
@@ -49,6 +51,7 @@ interface Partition {
 
 const partitionAt = (position: bigint | undefined, paused: boolean): Partition => ({
   position,
+  lastEpoch: -1,
   paused,
   asked: false,
   answer: undefined,
@@ -141,7 +144,7 @@ export class Fetcher {
       }
       const { broker, epoch } = leader;
       const group = byLeader.get(broker.nodeId) ?? { broker, partitions: [] };
-      group.partitions.push({ partition, position: state.position, leaderEpoch: epoch });
+      group.partitions.push({ partition, position: state.position, leaderEpoch: epoch, lastEpoch: state.lastEpoch });
       byLeader.set(broker.nodeId, group);
     }
     for (const { broker, partitions } of byLeader.values()) {
@@ -196,9 +199,11 @@ export class Fetcher {
   #deliver(part: FetchAnswerPartition, state: Partition, position: bigint): void {
     const { partition, logStart, lastStableOffset: endOffset } = part;
     try {
-      const { records, nextPosition } = decodeRecords(part, position, this.#protocol);
+      if (part.partedAt !== undefined) return this.#reportParted(part, part.partedAt, state, position);
+      const { records, nextPosition, lastEpoch } = decodeRecords(part, position, this.#protocol);
       state.failures = 0;
       if (nextPosition === position) return;
+      state.lastEpoch = lastEpoch ?? state.lastEpoch;
       state.answer = { partition, position, records, nextPosition, logStart, endOffset };
     } catch (error) {
       this.#hold(part, state, position, error);
@@ -223,13 +228,23 @@ export class Fetcher {
     try {
       const { topic } = this.#options;
       const { logStart, endOffset } = await this.#protocol.offsetRange(broker, topic, partition, answerMs);
-      if (position >= logStart && position <= endOffset) return this.#failed(state, undefined);
+      if (position >= logStart && position <= endOffset) {
+        state.lastEpoch = -1; // the broker may no longer know that epoch
+        return this.#failed(state, undefined);
+      }
       const answer = { partition, position, records: [], nextPosition: position, logStart, endOffset };
       state.answer = { ...answer, outOfRange: true };
       state.retryAtMs = performance.now() + backoffMs(state.failures++, 100, 5_000);
     } catch (error) {
       this.#failed(state, error);
     }
+  }
+
+  /** The log was cut before our position, by an unclean leader election perhaps; what stands there now is not what follows. */
+  #reportParted(part: FetchAnswerPartition, endOffset: bigint, state: Partition, position: bigint): void {
+    const { partition, logStart } = part;
+    state.answer = { partition, position, records: [], nextPosition: position, logStart, endOffset, outOfRange: true };
+    state.retryAtMs = performance.now() + backoffMs(state.failures++, 100, 5_000);
   }
 
   /** What stands at the position cannot be read: the partition stays, says why, and is tried again. */

@@ -124,7 +124,7 @@ export class GroupMembership {
         this.#lose();
         if (isBrokerError(error, ...refusals)) this.#first.reject(error);
         this.#fail(error);
-        await pause(backoffMs(failures++, 100, 5_000), this.#leaving.signal);
+        await pause(backoffMs(failures++, 100, 2_000), this.#leaving.signal);
       }
     }
     await this.#sendLeave();

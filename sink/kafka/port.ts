@@ -27,7 +27,10 @@ export interface FetchedPartition {
   readonly logStart: bigint;
   /** Last stable offset: what a consumer can read up to. */
   readonly endOffset: bigint;
-  /** `position` is outside [logStart, endOffset]: nothing was read and the reader's position has not moved. */
+  /**
+   * `position` is outside [logStart, endOffset]: nothing was read and the reader's position has not moved. A log that was
+   * cut before `position` and has grown again is found out too while this reader lives; `endOffset` is then where it was cut.
+   */
   readonly outOfRange?: boolean;
   /**
    * What stands at `position` cannot be read (codec, checksum, access, topic deleted): nothing was read and the position

@@ -68,6 +68,8 @@ export interface FetchRequest {
     readonly partition: number;
     readonly position: bigint;
     readonly leaderEpoch: number;
+    /** Leader epoch of the batch before `position`; -1 where unknown. */
+    readonly lastEpoch: number;
   }[];
 }
 
@@ -77,6 +79,8 @@ export interface FetchAnswerPartition {
   readonly lastStableOffset: bigint;
   readonly logStart: bigint;
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[];
+  /** Where the broker's log parted from the one we read: it was cut there, and may have grown again since. */
+  readonly partedAt: bigint | undefined;
   /** Record batches as the broker holds them; the last one may be cut. */
   readonly records: Buffer;
 }

@@ -9,6 +9,8 @@ export class BadBatchError extends Error {
 export interface DecodedRecords {
   readonly records: readonly LogRecord[];
   readonly nextPosition: bigint;
+  /** Leader epoch of the last batch; undefined where there was none. */
+  readonly lastEpoch: number | undefined;
 }
 
 export interface BatchReader {
@@ -18,7 +20,15 @@ export interface BatchReader {
 }
 
 /** Offsets of a record batch's fields: https://kafka.apache.org/documentation/#recordbatch */
-const at = { length: 8, magic: 16, crc: 17, attributes: 21, lastOffsetDelta: 23, baseTimestamp: 27 } as const;
+const at = {
+  length: 8,
+  leaderEpoch: 12,
+  magic: 16,
+  crc: 17,
+  attributes: 21,
+  lastOffsetDelta: 23,
+  baseTimestamp: 27,
+} as const;
 const then = { maxTimestamp: 35, producerId: 43, recordCount: 57, records: 61 } as const;
 const lengthCovers = 12;
 const attributeBits = { codec: 0b111, appendTime: 1 << 3, transactional: 1 << 4, control: 1 << 5 } as const;
@@ -38,6 +48,7 @@ export function decodeRecords(
   const transactions = new AbortedTransactions(answer.aborted);
   const records: LogRecord[] = [];
   let nextPosition = position;
+  let lastEpoch: number | undefined;
 
   for (let start = 0; start + lengthCovers <= buffer.length; ) {
     const end = start + lengthCovers + buffer.readInt32BE(start + at.length);
@@ -50,8 +61,9 @@ export function decodeRecords(
     if (lastOffset < position) continue;
     if (!transactions.leavesOut(batch, lastOffset)) readBatch(batch, position, reader, records);
     nextPosition = lastOffset + 1n;
+    lastEpoch = batch.readInt32BE(at.leaderEpoch);
   }
-  return { records, nextPosition };
+  return { records, nextPosition, lastEpoch };
 }
 
 function checkBatch(batch: Buffer, reader: BatchReader): void {

@@ -13,7 +13,7 @@ import {
 } from "./protocol.ts";
 
 /** From `send` to its answer, retries included. */
-export const sendTimeoutMs = 30_000;
+const sendTimeoutMs = 20_000;
 const requestTimeoutMs = 10_000;
 /** How old the view of a topic may get before it is looked up again: new partitions are found by this. */
 const viewAgeMs = 60_000;

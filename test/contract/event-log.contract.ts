@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -443,7 +443,14 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         const writer = cluster.writer();
         const send = (value: string) => writer.send([{ topic, key: null, value: text(value), headers: [] }]);
         await send("before");
-        const reader = await cluster.readerFromStart(topic, { sessionTimeoutMs: 2_000 });
+        const reader = cluster.reader(topic, { sessionTimeoutMs: 2_000 });
+        const lost: (readonly number[])[] = [];
+        await reader.open();
+        await reader.join({
+          ...idle,
+          assigned: async ([partition = 0]) => reader.seek(partition, 0n),
+          lost: (partitions) => lost.push(partitions),
+        });
         await fetchRecords(reader, 1);
 
         await broker.kill();
@@ -457,6 +464,7 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
           (error: Error) => error.name,
         );
         expect(complaint).toBe("ConnectionError");
+        expect(lost).toEqual([[0]]); // by our own clock: nobody is there to say so
         expect(await sending).toBe("ConnectionError");
         expect(performance.now() - sentMs).toBeLessThan(45_000);
 
@@ -481,6 +489,32 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
           60_000,
         );
         expect(seen.at(-1)).toBe("after");
+      });
+    });
+
+    describe("a log that was cut and has grown again", () => {
+      test("is reported, with where it was cut, and not read on as if nothing had happened", async () => {
+        const { broker, cluster } = await privateBroker();
+        const topic = await cluster.topic();
+        const produce = async (values: string[]) => {
+          for (const value of values) await cluster.produce([message(topic, value)]);
+        };
+        await produce(["a", "b"]);
+        const segment = join(broker.dir, "data", `${topic}-0`, "00000000000000000000.log");
+        const cutAt = statSync(segment).size;
+        await produce(["lost 1", "lost 2"]);
+        const reader = await cluster.readerFromStart(topic, { sessionTimeoutMs: 60_000 });
+        await fetchRecords(reader, 4);
+        reader.pause(0);
+
+        await broker.kill();
+        truncateSync(segment, cutAt);
+        await broker.restart();
+        await until(() => cluster.topicId(topic).then((id) => id !== undefined), "the broker", 60_000);
+        await produce(["c", "d", "e"]);
+        reader.resume(0);
+        const [fetched] = await fetchUntil(reader, (all) => all.length > 0);
+        expect(fetched).toMatchObject({ outOfRange: true, position: 4n, nextPosition: 4n, endOffset: 2n, records: [] });
       });
     });
 

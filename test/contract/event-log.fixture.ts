@@ -156,8 +156,9 @@ function certificate(dir: string) {
     string,
   ];
   const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const program = "openssl";
   execFileSync(
-    "openssl",
+    program,
     ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert, ...subject],
     { stdio: "pipe" },
   );
