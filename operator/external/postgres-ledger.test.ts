@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { asLogin, asSuperuser, ledgerFixture, uniqueNamespace } from "../../test/support/ledger.ts";
 import { sharedServers } from "../../test/support/servers.ts";
 import type { Ledger } from "../desired/postgres-ledger.ts";
-import { planLedger } from "../plan/postgres-ledger.ts";
+import { type LedgerAction, planLedger } from "../plan/postgres-ledger.ts";
 import { markerText } from "../plan/postgres-ownership.ts";
 import { planTeardown } from "../plan/postgres-teardown.ts";
 import { connectPostgres } from "./connect-postgres.ts";
@@ -271,6 +271,51 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     expect((await second.plan()).refusals[0]?.reason).toBe("RoleConflict");
     expect(await second.teardown(DELETE)).toEqual([]);
     expect(await first.plan()).toEqual({ actions: [], refusals: [] });
+  });
+
+  test("looks once more at whose it is before it drops anything", async () => {
+    const first = fixture();
+    await first.converge();
+    const { namespace } = first.identity;
+    const second = fixture({ namespace, name: "other", database: first.names.database });
+    const { database, schema, owner, writer } = first.names;
+    const drops: LedgerAction[] = [
+      { kind: "DropLogin", role: writer },
+      { kind: "DropRole", role: owner },
+      { kind: "DropDatabase", database },
+      { kind: "DropSchema", schema },
+    ];
+    for (const drop of drops) {
+      await expect(second.access.apply(drop), drop.kind).rejects.toMatchObject({
+        name: "StalledError",
+        reason: "RoleConflict",
+      });
+    }
+    expect(await first.plan()).toEqual({ actions: [], refusals: [] });
+
+    await asSuperuser(pg, "postgres", (client) =>
+      client.query(`ALTER DATABASE ${identifier(database)} OWNER TO ${identifier(pg.superuser.user)}`),
+    );
+    await expect(first.access.apply({ kind: "DropDatabase", database })).rejects.toMatchObject({
+      reason: "DatabaseConflict",
+    });
+  });
+
+  test("reads no progress from a table or view that somebody else put there", async () => {
+    const ledger = fixture();
+    await asSuperuser(pg, "postgres", (client) => client.query(`CREATE DATABASE ${identifier(ledger.names.database)}`));
+    await asSuperuser(pg, ledger.names.database, async (client) => {
+      await client.query("CREATE SCHEMA audit");
+      await client.query("CREATE VIEW audit.progress AS SELECT 1 / 0 AS topic_id");
+      await client.query("GRANT USAGE ON SCHEMA audit TO PUBLIC");
+      await client.query("GRANT SELECT ON audit.progress TO PUBLIC");
+    });
+    expect(await ledger.access.readProgress()).toEqual([]);
+    await asSuperuser(pg, "postgres", (client) =>
+      client.query(`REVOKE ALL ON DATABASE ${identifier(ledger.names.database)} FROM PUBLIC`),
+    );
+    await connections.close();
+    expect(await ledger.access.readProgress()).toEqual([]);
   });
 
   test("a deletion nobody confirmed keeps the data", async () => {

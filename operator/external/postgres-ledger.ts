@@ -1,5 +1,3 @@
-import type { Month } from "../desired/postgres-month.ts";
-import { monthOf } from "../desired/postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { WaitingError } from "../errors.ts";
 import type { LedgerAction, ObservedLedger } from "../plan/postgres-ledger.ts";
@@ -8,20 +6,11 @@ import { applyLedgerAction, existsAlready, type LedgerTarget } from "./postgres-
 import { fromPostgres } from "./postgres-errors.ts";
 import { observeLedger } from "./postgres-observe.ts";
 import { type ProbeResult, probeKey, probeLedger } from "./postgres-probe.ts";
-import { identifier } from "./quote.ts";
+import { type Progress, readProgress } from "./postgres-progress.ts";
 import { scramVerifier } from "./scram.ts";
 
 export type { ProbeResult } from "./postgres-probe.ts";
-
-/** One row of `progress`. */
-export interface Progress {
-  /** 36-character UUID. */
-  readonly topicId: string;
-  readonly partition: number;
-  readonly nextOffset: bigint;
-  readonly epoch: bigint;
-  readonly wantedMonth: Month | undefined;
-}
+export type { Progress } from "./postgres-progress.ts";
 
 export interface LedgerPasswords {
   readonly writer: string;
@@ -32,7 +21,7 @@ export interface LedgerPasswords {
 export interface PostgresLedger {
   observe(): Promise<ObservedLedger>;
   apply(action: LedgerAction): Promise<void>;
-  /** Empty while there is no table, and where the database is not ours to enter. */
+  /** Empty while there is no table of ours. Two short reads: fit for polling. */
   readProgress(): Promise<readonly Progress[]>;
   /** Logs in as writer (and reader) and sees what is allowed and what is refused; changes nothing. */
   probe(): Promise<ProbeResult>;
@@ -76,11 +65,8 @@ export function postgresLedger(options: {
       }
     },
 
-    async readProgress() {
-      const { relations } = await observe();
-      if (!relations.has("progress")) return [];
-      return readRows(target).catch((error: unknown) => fromPostgres(error, what("Reading progress in")));
-    },
+    readProgress: () =>
+      readProgress(target).catch((error: unknown) => fromPostgres(error, what("Reading progress in"))),
 
     probe: () =>
       probeLedger({
@@ -92,22 +78,6 @@ export function postgresLedger(options: {
       }),
     probeKey: () => probeKey(names, { writer: required(passwords?.writer, "writer"), reader: passwords?.reader }),
   };
-}
-
-async function readRows({ connections, server, names }: LedgerTarget): Promise<readonly Progress[]> {
-  const { rows } = await connections.admin(server, names.database, (client) =>
-    client.query<{ topic_id: string; partition: number; next_offset: string; epoch: string; wanted_ms: string | null }>(
-      `SELECT topic_id, partition, next_offset, epoch, extract(epoch FROM wanted_month)::bigint * 1000 AS wanted_ms
-       FROM ${identifier(names.schema)}.progress ORDER BY topic_id, partition`,
-    ),
-  );
-  return rows.map((row) => ({
-    topicId: row.topic_id,
-    partition: row.partition,
-    nextOffset: BigInt(row.next_offset),
-    epoch: BigInt(row.epoch),
-    wantedMonth: row.wanted_ms === null ? undefined : monthOf(Number(row.wanted_ms)),
-  }));
 }
 
 function required(password: string | undefined, login: string): string {
