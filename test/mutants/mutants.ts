@@ -1,0 +1,150 @@
+/** One small, wrong change of the source, and the tests that must notice it. */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  /** Must occur exactly once in the file. */
+  readonly search: string;
+  readonly replace: string;
+  /** Test files or folders, as vitest takes them. */
+  readonly tests: readonly string[];
+}
+
+const SETTLE = "sink/settle.ts";
+const STATEMENTS = "sink/stores/postgres-statements.ts";
+
+/** Bugs that public systems of this kind had, each rebuilt here. docs/mutants.md says where they come from. */
+export const mutants: readonly Mutant[] = [
+  {
+    name: "commit past a gap: what was fetched is committed, not what is settled",
+    file: "sink/consume.ts",
+    search: "if (partition.position !== undefined) offsets.set(number, partition.position.nextOffset);",
+    replace: "offsets.set(number, partition.read);",
+    tests: ["sink/consume.test.ts"],
+  },
+  {
+    name: "commit past a gap: offsets the log skips are not accounted for",
+    file: "sink/batch.ts",
+    search: "if (item.offset !== nextOffset) {",
+    replace: "if (item.offset < nextOffset) {",
+    tests: ["sink/batch.test.ts"],
+  },
+  {
+    name: "DLQ not awaited",
+    file: SETTLE,
+    search: "await deadLetters.send(letters);\n        return parts;",
+    replace: "void deadLetters.send(letters).catch(() => undefined);\n        return parts;",
+    tests: ["sink/settle.test.ts"],
+  },
+  {
+    name: "DLQ refusal ignored: the partition goes on",
+    file: SETTLE,
+    search: "return { ...part, items: part.items.slice(0, first) };",
+    replace: "return part;",
+    tests: ["sink/settle.test.ts"],
+  },
+  {
+    name: "outage taken for poison",
+    file: "sink/stores/postgres-errors.ts",
+    search: 'if (code?.startsWith("22")) return "Poison";',
+    replace: 'if (code?.startsWith("22") || code?.startsWith("5")) return "Poison";',
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "unknown error taken for poison",
+    file: "sink/stores/postgres-errors.ts",
+    search: 'return "Infrastructure";\n}',
+    replace: 'return "Poison";\n}',
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "missing month taken for poison",
+    file: "sink/stores/postgres-errors.ts",
+    search: 'return "MissingMonth";',
+    replace: 'return "Poison";',
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "42710 taken for success",
+    file: "operator/external/postgres-ledger.ts",
+    search: "if (existsAlready(error)) {",
+    replace: "if (existsAlready(error)) {\n          return;",
+    tests: ["operator/external/postgres-ledger.test.ts"],
+  },
+  {
+    name: "epoch without next_offset",
+    file: STATEMENTS,
+    search: "AND epoch = $5::int8 AND next_offset = $6::int8 AND chain = $7::bytea",
+    replace: "AND epoch = $5::int8 AND $6::int8 IS NOT NULL AND $7::bytea IS NOT NULL",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "next_offset without epoch",
+    file: STATEMENTS,
+    search: "AND epoch = $5::int8 AND next_offset",
+    replace: "AND $5::int8 IS NOT NULL AND next_offset",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "a claim that does not fence",
+    file: STATEMENTS,
+    search: "SET epoch = mine.epoch + 1,",
+    replace: "SET epoch = mine.epoch,",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "producer time as record time",
+    file: "sink/kafka/record-batch.ts",
+    search: "appendTime ? maxTimestamp : baseTimestamp",
+    replace: "false ? maxTimestamp : baseTimestamp",
+    tests: ["sink/kafka/record-batch.test.ts"],
+  },
+  {
+    name: "same id taken for the same event, whatever its bytes",
+    file: "sink/batch.ts",
+    search: "return first.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;",
+    replace: "return disposition.Duplicate;",
+    tests: ["sink/batch.test.ts"],
+  },
+  {
+    name: "a COMMIT without an answer taken for a failure",
+    file: "sink/outcome.ts",
+    search: "if (target !== undefined && standsAt(found, target)) return",
+    replace: "if (target === undefined && standsAt(found, expected)) return",
+    tests: ["sink/settle.test.ts"],
+  },
+  {
+    name: "ids in the order of arrival: two writers deadlock",
+    file: STATEMENTS,
+    search: "ORDER BY key\n",
+    replace: "\n",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "tenant left out of the link",
+    file: "sink/chain.ts",
+    search: ".bytes(tenant);",
+    replace: ".bytes(tenant.subarray(0, 0));",
+    tests: ["sink/batch.test.ts"],
+  },
+  {
+    name: "JSON parsed and written again",
+    file: "sink/codec.ts",
+    search: "raw: record.value ?? EMPTY,",
+    replace: "raw: record.value === null ? EMPTY : Buffer.from(JSON.stringify(JSON.parse(record.value.toString()))),",
+    tests: ["sink/codec.test.ts"],
+  },
+  {
+    name: "one offset passed over after a claim",
+    file: "sink/partitions.ts",
+    search: "partition.read = position.nextOffset;",
+    replace: "partition.read = position.nextOffset + 1n;",
+    tests: ["sink/consume.test.ts"],
+  },
+  {
+    name: "the operator deletes data that nobody confirmed",
+    file: "operator/plan/postgres-teardown.ts",
+    search: 'policy.database === "Delete" && policy.mayDestroy',
+    replace: 'policy.database === "Delete"',
+    tests: ["operator/plan/postgres-ledger.test.ts"],
+  },
+];
