@@ -241,7 +241,7 @@ describe("dead letters", () => {
     const record = { ...item.record, key: Buffer.from("k"), headers: own };
     await settler.settle([await claimed(0, [{ ...item, record }])], never);
     expect(sent).toMatchObject([{ topic: "dlq", key: record.key, value: record.value }]);
-    const names = sent[0]?.headers.map(([key, value]) => `${key}=${value}`);
+    const names = sent[0]?.headers.map(([key, value]) => `${key.toString()}=${value?.toString() ?? "null"}`);
     expect(names).toContain("h=null");
     expect(names?.filter((name) => name.startsWith("audit-error-reason"))).toEqual(["audit-error-reason=InvalidJson"]);
     expect(names?.length).toBe(11);

@@ -2,8 +2,6 @@ import { StoreError, type StoreErrorKind } from "./ledger.ts";
 
 /** division_by_zero: the only way our own statements say that a count is not what it must be. */
 export const MISPREDICTED = "22012";
-/** lock_not_available */
-export const LOCK_TIMEOUT = "55P03";
 
 /**
  * What an error of the server or the connection means, by its code and never by its text
