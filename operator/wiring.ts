@@ -3,7 +3,6 @@ import { auditPipelineReconciler } from "./controllers/audit-pipeline.ts";
 import { auditTopicReconciler } from "./controllers/audit-topic.ts";
 import { connectKafka } from "./external/connect-kafka.ts";
 import { connectPostgres } from "./external/connect-postgres.ts";
-import type { Outcome, Reconciler, Resource } from "./runtime/controller.ts";
 import { fileReceipts } from "./standalone/receipts.ts";
 
 /** What the operator runs, and what it is given to work with. */
@@ -13,7 +12,7 @@ export const makeControllers: MakeControllers = (config, stateDir) => {
   const reconcilers = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
   return {
     // Each is only ever handed resources of its own kind.
-    reconcilers: reconcilers as unknown as readonly Reconciler<Resource, Outcome>[],
+    reconcilers,
     async close() {
       await Promise.allSettled([kafka.close(), postgres.close()]);
     },

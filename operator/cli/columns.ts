@@ -27,8 +27,8 @@ const column = <T extends KubeObject>(name: string, cell: (object: T, now: numbe
 const printed = ({ name, type, jsonPath: path, priority = 0 }: PrinterColumn): Column => ({
   name: name.toUpperCase(),
   cell: (object, now) => {
-    const values = jsonPath(object, path);
-    return type === "date" ? since(String(values[0] ?? ""), now) : values.map(String).join(",");
+    const values = jsonPath(object, path).map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
+    return type === "date" ? since(values[0] ?? "", now) : values.join(",");
   },
   wide: priority > 0,
 });

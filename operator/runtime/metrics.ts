@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "@prometheus-io/client";
+import { Counter, Gauge, Histogram, type Registry } from "@prometheus-io/client";
 import type { QueueObserver } from "./queue.ts";
 
 export type ReconcileResult = "success" | "requeue_after" | "error";

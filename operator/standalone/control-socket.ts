@@ -26,7 +26,7 @@ interface Answer {
 export async function serveControl(options: ControlOptions): Promise<{ close(): Promise<void> }> {
   const path = await socketPath(options.stateDir);
   const server = createServer((request, response) => {
-    answer(request, options)
+    void answer(request, options)
       .catch((error: unknown) => ({ status: 500, body: { message: String(error) } }))
       .then(({ status, body }) => {
         response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));

@@ -112,7 +112,7 @@ class FolderStore implements EmbeddedStore {
       if (deletionTimestamp !== undefined && added.length > 0) {
         throw invalid(old, "metadata.finalizers", "none can be added once the deletion has begun");
       }
-      return copy<T>(await this.#replace(old, content({ ...next, status: old["status"] } as KubeObject), applied));
+      return copy<T>(await this.#replace(old, content({ ...next, status: old["status"] }), applied));
     });
   }
 

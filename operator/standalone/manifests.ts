@@ -101,8 +101,8 @@ function stated({ status: _, metadata, ...rest }: ApplyConfiguration): ApplyConf
   const { name, namespace, labels, annotations } = metadata;
   return {
     ...rest,
-    apiVersion: kinds[rest["kind"] as ManifestKind],
-    kind: String(rest["kind"]),
+    apiVersion: kinds[rest.kind as ManifestKind],
+    kind: rest.kind,
     metadata: { name, namespace, ...(labels && { labels }), ...(annotations && { annotations }) },
   };
 }

@@ -38,7 +38,7 @@ async function run(container: Partial<Container>) {
     metadata: metadata("ca"),
     stringData: { "ca.crt": "CERT /etc/web" },
   };
-  await store.create(secret as never);
+  await store.create(secret);
   const pod = podOf(container);
   return materialise(pod, pod.spec.containers[0] as Container, join(dir, "pod"), store);
 }

@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Receipt, Receipts, ReceiptSubject } from "../external/receipts.ts";
+import type { Receipt, ReceiptSubject, Receipts } from "../external/receipts.ts";
 
 /** Receipts as files: `<state>/receipts/<namespace>.<pipeline>.json`, for a topic `<namespace>.<name>.audittopic.json`. */
 export function fileReceipts(stateDir: string): Receipts {

@@ -1,6 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Outcome, Reconciler, Resource } from "../runtime/controller.ts";
 import type { ControllerMetrics } from "../runtime/metrics.ts";

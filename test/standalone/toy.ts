@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type Logger, pino } from "pino";
-import type { Outcome, Reconciler, Resource } from "../../operator/runtime/controller.ts";
+import type { Reconciler } from "../../operator/runtime/controller.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
 import { type Standalone, startStandalone } from "../../operator/standalone/standalone.ts";
 
@@ -71,7 +71,7 @@ const toyPod = fileURLToPath(new URL("toy-pod.ts", import.meta.url));
 export function startToys(stateDir: string, log: Logger = pino({ level: "silent" })): Promise<Standalone> {
   return startStandalone({
     ...{ stateDir, log },
-    reconcilers: () => [toyReconciler as Reconciler<Resource, Outcome>],
+    reconcilers: () => [toyReconciler],
     commands: { "toy-pod": [process.execPath, toyPod] },
     restart: { baseMs: 100, maxMs: 1_000, steadyMs: 600_000 },
   });
