@@ -136,8 +136,9 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
 
   const watched = watchTopicId(reader, topicId, log, state.stopping.signal);
-  const drained = consumer.run().then(() => log.info({}, "Drained"));
-  await Promise.race([drained, watched, abandoned(signal, log)]);
+  const drained = consumer.run().then(() => true);
+  if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
+  else log.warn({}, "Left what is not settled to the successor");
 }
 
 /** Rejects once the topic is another one: its offsets mean something else, so only a new start with the new id is right. */
@@ -157,14 +158,8 @@ async function watchTopicId(reader: EventLogReader, topicId: string, log: Logger
 }
 
 /** The drain took too long: what is not settled is read again by the successor. */
-function abandoned(signal: AbortSignal, log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => {
-      log.warn({}, "Left what is not settled to the successor");
-      resolve();
-    });
-  });
-}
+const aborted = (signal: AbortSignal): Promise<false> =>
+  new Promise((resolve) => signal.addEventListener("abort", () => resolve(false)));
 
 async function untilWorks<T>(
   work: () => Promise<T>,
