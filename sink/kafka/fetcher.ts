@@ -249,7 +249,10 @@ export class Fetcher {
 
   /** What stands at the position cannot be read: the partition stays, says why, and is tried again. */
   #hold(part: FetchAnswerPartition, state: Partition, position: bigint, error: unknown): void {
-    const { partition, logStart, lastStableOffset: endOffset } = part;
+    const { partition } = part;
+    // An answer with an error code carries -1 for both.
+    const logStart = part.logStart < 0n ? 0n : part.logStart;
+    const endOffset = part.lastStableOffset < 0n ? position : part.lastStableOffset;
     const held = error instanceof Error ? error : new Error(String(error));
     state.answer = { partition, position, records: [], nextPosition: position, logStart, endOffset, error: held };
     state.retryAtMs = performance.now() + backoffMs(state.failures++, 500, 5_000);

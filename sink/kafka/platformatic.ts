@@ -1,28 +1,25 @@
 import {
-  Connection,
+  type Connection,
   compressionsAlgorithms,
   crc32c,
   createAPI,
   findCoordinatorV3,
-  GenericError,
   heartbeatV4,
   joinGroupV7,
   leaveGroupV4,
   listOffsetsV6,
-  AuthenticationError as LibraryAuthenticationError,
   metadataV10,
   murmur2,
   offsetCommitV8,
-  ResponseError,
   syncGroupV5,
   Writer as WireBody,
 } from "@platformatic/kafka";
 import { bootstrapOrder, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
+import { type Api, call, open } from "./platformatic-connection.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
 import {
-  AuthenticationError,
   type Broker,
   BrokerError,
   ConnectionError,
@@ -47,9 +44,6 @@ export const kafka: KafkaClient = {
     new Writer(new PlatformaticProtocol(connection), (key) => murmur2(key, false) & 0x7fffffff),
 };
 
-const connectTimeoutMs = 5_000;
-/** The library's own; ours are shorter and given with each call. */
-const libraryTimeoutMs = 600_000;
 const consumerReplica = -1;
 const readCommitted = 1;
 const groupCoordinator = 0;
@@ -265,26 +259,6 @@ class PlatformaticProtocol implements KafkaProtocol {
   }
 }
 
-async function open(settings: KafkaConnection, host: string, port: number): Promise<Connection> {
-  const { tls, sasl, clientId } = settings;
-  const connection = new Connection(clientId, {
-    connectTimeout: connectTimeoutMs,
-    requestTimeout: libraryTimeoutMs,
-    ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
-    ...(tls?.serverName && { tlsServerName: tls.serverName }),
-    ...(sasl && { sasl }),
-  });
-  // Its errors reach us through the requests; without a listener a second one would end the process.
-  connection.on("error", () => undefined);
-  try {
-    await connection.connect(host, port);
-    return connection;
-  } catch (error) {
-    connection.socket?.destroy();
-    throw fromLibrary(error, `Connecting to ${host}:${port}`);
-  }
-}
-
 const fetch = createAPI(
   fetchApi.key,
   fetchApi.version,
@@ -298,55 +272,6 @@ const produce = createAPI(
   (batches: readonly ProduceBatch[], timeoutMs: number) => WireBody.create().append(encodeProduce(batches, timeoutMs)),
   (_correlationId, _apiKey, _apiVersion, reader) => decodeProduce(reader.buffer.slice(reader.position)),
 ) as Api<[readonly ProduceBatch[], number], ProduceAnswer[]>;
-
-interface Api<Args extends unknown[], Answer> {
-  readonly async: (connection: Connection, ...args: Args) => Promise<Answer>;
-}
-
-const call = <Args extends unknown[], Answer>(
-  connection: Connection,
-  timeoutMs: number,
-  name: string,
-  api: Api<Args, Answer>,
-  ...args: Args
-): Promise<Answer> => inTime(connection, timeoutMs, name, api.async(connection, ...args));
-
-/** An answer that carries error codes is an answer: the caller reads them. Without one in time the connection is dropped. */
-async function inTime<Answer>(
-  connection: Connection,
-  timeoutMs: number,
-  name: string,
-  answer: Promise<Answer>,
-): Promise<Answer> {
-  const where = `${name} to ${connection.host}:${connection.port}`;
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    connection.socket.destroy();
-    reject(new ConnectionError(`${where}: no answer within ${Math.round(timeoutMs)} ms`));
-  }, timeoutMs);
-  try {
-    return await Promise.race([answer, late]);
-  } catch (error) {
-    if (error instanceof ConnectionError) throw error;
-    const { response } = error as { response?: Answer };
-    if (error instanceof ResponseError && response !== undefined) return response;
-    throw fromLibrary(error, where);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function fromLibrary(error: unknown, doing: string): Error {
-  const found = error instanceof GenericError || error instanceof AggregateError ? error : undefined;
-  const refused = deepest(error).some((cause) => cause instanceof LibraryAuthenticationError);
-  if (refused) return new AuthenticationError(`${doing}: the broker refused the credentials`, { cause: error });
-  const why = found?.message ?? (error instanceof Error ? error.message : String(error));
-  return new ConnectionError(`${doing}: ${why}`, { cause: error });
-}
-
-function deepest(error: unknown): unknown[] {
-  return error instanceof Error ? [error, ...deepest(error.cause)] : [];
-}
 
 function refuse(errorCode: number, doing: string): void {
   if (errorCode !== 0) throw new BrokerError(errorCode, doing);

@@ -1,0 +1,83 @@
+import {
+  AuthenticationError as LibraryAuthenticationError,
+  Connection,
+  GenericError,
+  ResponseError,
+} from "@platformatic/kafka";
+import type { KafkaConnection } from "./port.ts";
+import { AuthenticationError, ConnectionError } from "./protocol.ts";
+
+const connectTimeoutMs = 5_000;
+/** The library's own; ours are shorter and given with each call. */
+const libraryTimeoutMs = 600_000;
+
+/** Connected and authenticated. Throws ConnectionError, AuthenticationError. */
+export async function open(settings: KafkaConnection, host: string, port: number): Promise<Connection> {
+  const { tls, sasl, clientId } = settings;
+  const connection = new Connection(clientId, {
+    connectTimeout: connectTimeoutMs,
+    requestTimeout: libraryTimeoutMs,
+    ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
+    ...(tls?.serverName && { tlsServerName: tls.serverName }),
+    ...(sasl && { sasl }),
+  });
+  // Its errors reach us through the requests; without a listener a second one would end the process.
+  connection.on("error", () => undefined);
+  try {
+    await connection.connect(host, port);
+    return connection;
+  } catch (error) {
+    connection.socket?.destroy();
+    throw fromLibrary(error, `Connecting to ${host}:${port}`);
+  }
+}
+
+/** What the library's `createAPI` makes. */
+export interface Api<Args extends unknown[], Answer> {
+  readonly async: (connection: Connection, ...args: Args) => Promise<Answer>;
+}
+
+export const call = <Args extends unknown[], Answer>(
+  connection: Connection,
+  timeoutMs: number,
+  name: string,
+  api: Api<Args, Answer>,
+  ...args: Args
+): Promise<Answer> => inTime(connection, timeoutMs, name, api.async(connection, ...args));
+
+/** An answer that carries error codes is an answer: the caller reads them. Without one in time the connection is dropped. */
+async function inTime<Answer>(
+  connection: Connection,
+  timeoutMs: number,
+  name: string,
+  answer: Promise<Answer>,
+): Promise<Answer> {
+  const where = `${name} to ${connection.host}:${connection.port}`;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    connection.socket.destroy();
+    reject(new ConnectionError(`${where}: no answer within ${Math.round(timeoutMs)} ms`));
+  }, timeoutMs);
+  try {
+    return await Promise.race([answer, late]);
+  } catch (error) {
+    if (error instanceof ConnectionError) throw error;
+    const { response } = error as { response?: Answer };
+    if (error instanceof ResponseError && response !== undefined) return response;
+    throw fromLibrary(error, where);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fromLibrary(error: unknown, doing: string): Error {
+  const found = error instanceof GenericError || error instanceof AggregateError ? error : undefined;
+  const refused = deepest(error).some((cause) => cause instanceof LibraryAuthenticationError);
+  if (refused) return new AuthenticationError(`${doing}: the broker refused the credentials`, { cause: error });
+  const why = found?.message ?? (error instanceof Error ? error.message : String(error));
+  return new ConnectionError(`${doing}: ${why}`, { cause: error });
+}
+
+function deepest(error: unknown): unknown[] {
+  return error instanceof Error ? [error, ...deepest(error.cause)] : [];
+}
