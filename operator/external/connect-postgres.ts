@@ -6,7 +6,7 @@ import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import type { PostgresBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
-import { fromPostgres } from "./postgres-errors.ts";
+import { fromConnecting } from "./postgres-errors.ts";
 
 /** What the connections need to know of a back-end. */
 export type PostgresServer = Pick<
@@ -68,8 +68,8 @@ export function connectPostgres(): PostgresConnections {
   return {
     async admin(server, database, work) {
       const where = `Logging in to database ${database} of back-end ${server.name}`;
-      const pool = await poolFor(server, database).catch((error: unknown) => fromPostgres(error, where));
-      const client = await pool.connect().catch((error: unknown) => fromPostgres(error, where));
+      const pool = await poolFor(server, database).catch((error: unknown) => fromConnecting(error, where));
+      const client = await pool.connect().catch((error: unknown) => fromConnecting(error, where));
       try {
         const result = await work(client);
         client.release();

@@ -40,6 +40,16 @@ export function fromPostgres(error: unknown, what: string): never {
   throw error;
 }
 
+/**
+ * The same for a connection that did not come about: whatever the server has not said itself (names, sockets, TLS with
+ * its many codes) means that it cannot be reached as it is configured.
+ * @throws always
+ */
+export function fromConnecting(error: unknown, what: string): never {
+  if (isOurs(error) || sqlState(error) !== undefined) return fromPostgres(error, what);
+  throw new WaitingError("PostgresUnreachable", `${what}: ${said(error)}`, { cause: error });
+}
+
 /** Undefined for what the server has not said itself. */
 export const sqlState = (error: unknown): string | undefined =>
   error instanceof DatabaseError ? error.code : undefined;
@@ -49,10 +59,10 @@ const codeOf = (error: unknown) =>
     ? error.code
     : undefined;
 
-/** node:net's codes (ECONNREFUSED, ENOTFOUND, ...) and TLS's; the client's own errors about a connection have none. */
+/** node:net's codes (ECONNRESET, EPIPE, ...); the client's own errors about a connection have none. */
 function isLostConnection(error: Error): boolean {
   const code = codeOf(error);
-  return code === undefined ? /connect|terminated|timeout/i.test(error.message) : /^(E[A-Z]+|ERR_TLS|CERT_)/.test(code);
+  return code === undefined ? /connect|terminated|timeout/i.test(error.message) : /^E[A-Z]+$/.test(code);
 }
 
 const said = (error: unknown) => (error instanceof Error ? error.message : "failed");

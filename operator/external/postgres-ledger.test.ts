@@ -388,6 +388,34 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     }
   });
 
+  test("goes on under another admin login, from PostgreSQL 16 on once that one may administer its roles", async () => {
+    const first = fixture();
+    await first.converge();
+    const { namespace } = first.identity;
+    const admin = { user: `${namespace}_admin`, password: "second one" };
+    const { owner, writer, reader } = first.names;
+    await asSuperuser(pg, "postgres", (client) =>
+      client.query(
+        `CREATE ROLE ${identifier(admin.user)} LOGIN CREATEDB CREATEROLE PASSWORD ${literal(admin.password)}`,
+      ),
+    );
+    const under = () => ledgerFixture({ pg: { ...pg, admin }, connections, namespace, passwords: first.passwords });
+    if (major === "postgres18") {
+      await expect(under().converge()).rejects.toMatchObject({ reason: "PermissionDenied" });
+      await asSuperuser(pg, "postgres", (client) =>
+        client.query(
+          `GRANT ${[owner, writer, reader].map(identifier).join()} TO ${identifier(admin.user)} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`,
+        ),
+      );
+    }
+    expect(await under().converge()).toEqual(["UseRole"]);
+    const { actions, refusals } = await under().plan();
+    expect(actions).toEqual([]);
+    // The former admin may still act as the owner, which somebody should take from it.
+    expect(new Set(refusals.map(({ message }) => message.includes(pg.admin.user)))).toEqual(new Set([true]));
+    expect(await under().access.probe()).toMatchObject({ ok: true });
+  });
+
   test("tells a marker by its content, not by its being there", async () => {
     const ledger = fixture();
     const foreign = { ...ledger.identity, clusterId: "another-cluster", state: "Released" } as const;

@@ -21,9 +21,12 @@ export async function observeLedger(
       database: await observeDatabase(client, names.database),
     })),
   );
-  const isForeign =
-    outside.database === undefined || typeof databaseOwnership(names, identity, outside.database) === "object";
-  const inside = isForeign
+  const isClosed =
+    outside.database === undefined ||
+    typeof databaseOwnership(names, identity, outside.database) === "object" ||
+    // Another admin made it: until we may act as its owner, we may not even log in.
+    outside.roles.owner?.usable === false;
+  const inside = isClosed
     ? NOTHING
     : await connections.admin(server, names.database, (client) =>
         inTransaction(client, { readOnly: true }, () => observeInside(client, names)),

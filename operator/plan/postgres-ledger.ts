@@ -54,7 +54,7 @@ export interface ObservedRelation {
 export interface ObservedLedger {
   readonly roles: Readonly<Record<LedgerRole, ObservedRole | undefined>>;
   readonly database: (ObservedDatabase & { readonly acl: Acl }) | undefined;
-  /** Undefined also where we did not look inside, because the database is not ours to enter. */
+  /** Undefined also where we did not look inside, because the database is not ours to enter, or not yet. */
   readonly schema: { readonly owner: string; readonly marker: Marker | undefined; readonly acl: Acl } | undefined;
   readonly defaultAcl: Acl;
   /** Tables, views and partitions, by name. */
@@ -111,6 +111,10 @@ export interface LedgerHints {
 export function planLedger(desired: Ledger, observed: ObservedLedger, hints: LedgerHints = {}): Plan<LedgerAction> {
   const conflicts = findConflicts(desired.names, desired.identity, observed);
   if (conflicts.length > 0) return { actions: [], refusals: conflicts };
+  if (observed.roles.owner?.usable === false) {
+    // What is inside could not be looked at; the next pass can.
+    return { actions: [{ kind: "UseRole", role: desired.names.owner }], refusals: [] };
+  }
   return {
     actions: [
       ...planRoles(desired, observed),
@@ -152,7 +156,6 @@ function planRoles({ names, identity, credentials }: Ledger, { roles }: Observed
     const create: LedgerAction = { kind: kind === "owner" ? "CreateOwnerRole" : "CreateLoginRole", role, marker };
     return [
       ...(found === undefined ? [create] : takeBack("Role", role, found.marker, identity)),
-      ...(kind === "owner" && found?.usable === false ? [{ kind: "UseRole" as const, role }] : []),
       ...((found?.login ?? false) === login[kind] ? [] : [{ kind: "SetLogin" as const, role, login: login[kind] }]),
       ...planSettings(role, ROLE_SETTINGS[kind], found?.settings ?? {}),
     ];

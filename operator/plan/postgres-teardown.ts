@@ -45,11 +45,18 @@ export function planTeardown(
     ...(destroys ? destroy(target) : retain(target, policy)),
   ];
   return {
-    actions: steps.flatMap(({ action }) => (action === undefined ? [] : [action])),
+    actions: [...useOwner(target), ...steps.flatMap(({ action }) => (action === undefined ? [] : [action]))],
     refusals: [],
     leftAlone: findConflicts(names, identity, observed),
     items: steps.map(({ item }) => item),
   };
+}
+
+/** Where another admin made the roles, ours must be let act as the owner first. */
+function useOwner({ names, identity, observed }: Target): LedgerAction[] {
+  const { owner } = observed.roles;
+  if (owner === undefined || owner.usable || ownership(owner.marker, identity) === "Foreign") return [];
+  return [{ kind: "UseRole", role: names.owner }];
 }
 
 interface Target {
