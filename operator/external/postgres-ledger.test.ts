@@ -210,6 +210,20 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     expect((await ledger.access.observe()).months).toEqual(later.months);
   });
 
+  test("gives up on a month rather than make sinks queue behind it, and says so", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const month = { kind: "AttachMonth", schema: "audit", month: { year: 2027, month: 1 } } as const;
+    await asSuperuser(pg, ledger.names.database, async (client) => {
+      await client.query("BEGIN");
+      await client.query("LOCK TABLE audit.events IN ACCESS EXCLUSIVE MODE");
+      await expect(ledger.access.apply(month)).rejects.toMatchObject({ name: "WaitingError", reason: "ObjectBusy" });
+      await client.query("COMMIT");
+    });
+    await ledger.access.apply(month);
+    expect((await ledger.access.observe()).months).toContainEqual(month.month);
+  });
+
   test("answers a missing month with 23514 and no constraint name, which is how a sink knows it", async () => {
     const ledger = fixture();
     await ledger.converge();
