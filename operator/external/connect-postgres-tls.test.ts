@@ -16,7 +16,9 @@ const caFile = join(dir, "ca.pem");
 const otherCaFile = join(dir, "other-ca.pem");
 let pg: Postgres;
 
-const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
+/** Of the system, as the other tests of TLS have it. */
+const program = "openssl";
+const openssl = (...args: string[]) => execFileSync(program, args, { cwd: dir, stdio: "pipe" });
 
 beforeAll(async () => {
   pg = await startPostgres({ major: 18, dir: join(dir, "server") });
