@@ -7,16 +7,12 @@ import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { loadOperatorConfig } from "../../operator/config.ts";
-import { auditPipelineReconciler } from "../../operator/controllers/audit-pipeline.ts";
-import { auditTopicReconciler } from "../../operator/controllers/audit-topic.ts";
-import { connectKafka } from "../../operator/external/connect-kafka.ts";
-import { connectPostgres } from "../../operator/external/connect-postgres.ts";
 import type { Receipts } from "../../operator/external/receipts.ts";
-import type { Outcome, Reconciler, Resource } from "../../operator/runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../../operator/runtime/object-store.ts";
 import { admitResource } from "../../operator/standalone/admission.ts";
 import { fileReceipts } from "../../operator/standalone/receipts.ts";
 import { type Standalone, startStandalone } from "../../operator/standalone/standalone.ts";
+import { makeControllers } from "../../operator/wiring.ts";
 import type { Pg } from "./servers.ts";
 
 export interface TestServers {
@@ -36,49 +32,39 @@ export interface TestOperator {
 /** A folder for one operator's objects, and where its back-ends' secrets lie. */
 export const stateFolder = () => mkdtempSync(join(tmpdir(), "audit-pipeline-state-"));
 
+/** A configuration with one back-end of each kind, both named default. */
+export function writeOperatorConfig({ kafka, postgres }: TestServers): { file: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-config-"));
+  const [file, adminSecretFile] = [join(folder, "operator.yaml"), join(folder, "admin.yaml")];
+  const { host, port, admin } = postgres;
+  writeFileSync(adminSecretFile, JSON.stringify({ username: admin.user, password: admin.password }), { mode: 0o600 });
+  const backends = {
+    kafka: [{ name: "default", bootstrapServers: kafka.bootstrapServers }],
+    postgres: [{ name: "default", host, port, sslMode: "Disable", adminSecretFile }],
+  };
+  writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
+  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
 /** The operator as `standalone` runs it, in this process: real controllers, real servers, sinks as processes. */
 export async function startOperator(
   servers: TestServers,
-  {
-    stateDir = stateFolder(),
-    backends = {},
-  }: { stateDir?: string; backends?: { kafka?: object; postgres?: object } } = {},
+  { stateDir = stateFolder() }: { stateDir?: string } = {},
 ): Promise<TestOperator> {
-  const secret = join(stateDir, "..", `${stateDir.split("/").at(-1)}-admin.yaml`);
-  const { user, password } = servers.postgres.admin;
-  writeFileSync(secret, JSON.stringify({ username: user, password }), { mode: 0o600 });
-  const { host, port } = servers.postgres;
-  const file = `${secret}.operator.yaml`;
-  const kafkaBackend = { name: "default", bootstrapServers: servers.kafka.bootstrapServers, ...backends.kafka };
-  const postgresBackend = {
-    name: "default",
-    host,
-    port,
-    sslMode: "Disable",
-    adminSecretFile: secret,
-    ...backends.postgres,
-  };
-  writeFileSync(
-    file,
-    JSON.stringify({ clusterId: "test", backends: { kafka: [kafkaBackend], postgres: [postgresBackend] } }),
-  );
-
-  const [kafka, postgres] = [connectKafka(), connectPostgres()];
-  const receipts = fileReceipts(stateDir);
-  const deps = { config: loadOperatorConfig(file, {}), kafka, postgres, receipts, now: () => new Date() };
-  const reconcilers = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
+  const { file, remove } = writeOperatorConfig(servers);
+  const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), stateDir);
   const running: Standalone = await startStandalone({
     stateDir,
     log: pino({ level: process.env["LOG_LEVEL"] ?? "silent" }),
     admit: admitResource,
-    reconcilers: () => reconcilers as unknown as readonly Reconciler<Resource, Outcome>[],
+    reconcilers: () => reconcilers,
     commands: { "audit-sink": [process.execPath, resolve(import.meta.dirname, "../../sink/main.ts")] },
   });
 
   return {
     stateDir,
     store: running.store,
-    receipts,
+    receipts: fileReceipts(stateDir),
     async resync() {
       const kinds = ["AuditTopic", "AuditPipeline"];
       const lists = await Promise.all(kinds.map((kind) => running.store.list(kind)));
@@ -89,8 +75,8 @@ export async function startOperator(
     },
     async stop(options) {
       await running.stop(options);
-      await Promise.all([kafka.close(), postgres.close()]);
-      for (const path of [secret, file]) rmSync(path, { force: true });
+      await close();
+      remove();
     },
   };
 }
