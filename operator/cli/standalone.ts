@@ -11,7 +11,7 @@ import { controllerMetrics } from "../runtime/metrics.ts";
 import { admitResource } from "../standalone/admission.ts";
 import { serveControl } from "../standalone/control-socket.ts";
 import { followFolder } from "../standalone/manifest-folder.ts";
-import { startStandalone } from "../standalone/standalone.ts";
+import { type Standalone, startStandalone } from "../standalone/standalone.ts";
 import { LockedError } from "../standalone/state-lock.ts";
 import { Failure } from "./failure.ts";
 import type { StandaloneFlags } from "./program.ts";
@@ -55,40 +55,62 @@ interface StartOptions {
   makeControllers: MakeControllers;
 }
 
-/** Answers the function that stops it all, in reverse order. */
-async function start({ config, stateDir, manifests, log, makeControllers }: StartOptions) {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  const { reconcilers, close } = makeControllers(config, stateDir);
-  const { concurrency } = config;
-  const running = await startStandalone({
-    ...{ stateDir, log, concurrency },
-    admit: admitResource,
-    reconcilers: () => reconcilers,
-    commands: { "audit-sink": [process.execPath, fileURLToPath(new URL("../../sink/main.ts", import.meta.url))] },
-    metrics: controllerMetrics(registry),
-  }).catch((error: unknown) => {
-    throw error instanceof LockedError ? new Failure(error.message, 1) : error;
-  });
-  const stopping = new AbortController();
-  const folder = await followFolder({ dir: manifests, store: running.store, log, signal: stopping.signal });
-  const control = await serveControl({ stateDir, store: running.store, declaredIn: folder.declaredIn });
-  const health = await serveHealth({
-    ...{ ...config.admin, registry },
-    alive: () => running.controllers.every((controller) => controller.alive()),
-    ready: () => running.controllers.every((controller) => controller.synced()),
-  });
-  const kinds = reconcilers.map(({ kind }) => kind);
-  log.info({ kinds, manifests, state: stateDir, healthPort: health.port }, "Operator is running");
-
-  return async (leavePods: boolean): Promise<void> => {
-    stopping.abort();
-    await folder.stopped;
-    await running.stop({ leavePods });
-    await close();
-    await control.close();
-    await health.close();
+/** Answers the function that stops it all, in reverse order. When a part cannot be started, none goes on running. */
+async function start(options: StartOptions): Promise<(leavePods: boolean) => Promise<void>> {
+  const { config, stateDir, manifests, log, makeControllers } = options;
+  const ends: ((leavePods: boolean) => Promise<void>)[] = [];
+  const stop = async (leavePods: boolean) => {
+    for (const end of ends.toReversed()) await end(leavePods);
   };
+  try {
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    let controllers: Standalone["controllers"] = [];
+    const health = await serveHealth({
+      ...{ ...config.admin, registry },
+      alive: () => controllers.every((controller) => controller.alive()),
+      ready: () => controllers.length > 0 && controllers.every((controller) => controller.synced()),
+    });
+    ends.push(() => health.close());
+    const { reconcilers, close } = makeControllers(config, stateDir);
+    ends.push(close);
+    const running = await startStandalone({
+      ...{ stateDir, log, concurrency: config.concurrency, namespaces: config.watchNamespaces },
+      admit: admitResource,
+      reconcilers: () => reconcilers,
+      commands: { "audit-sink": [process.execPath, sinkMain] },
+      metrics: controllerMetrics(registry),
+    });
+    ends.push((leavePods) => running.stop({ leavePods }));
+    controllers = running.controllers;
+    const stopping = new AbortController();
+    const folder = await followFolder({ dir: manifests, store: running.store, log, signal: stopping.signal });
+    ends.push(() => {
+      stopping.abort();
+      return folder.stopped;
+    });
+    const control = await serveControl({ stateDir, store: running.store, declaredIn: folder.declaredIn });
+    ends.push(() => control.close());
+    const kinds = reconcilers.map(({ kind }) => kind);
+    log.info({ kinds, manifests, state: stateDir, healthPort: health.port }, "Operator is running");
+    return stop;
+  } catch (error) {
+    await stop(true);
+    throw asFailure(error, config);
+  }
+}
+
+const sinkMain = fileURLToPath(new URL("../../sink/main.ts", import.meta.url));
+
+function asFailure(error: unknown, { admin }: OperatorConfig): unknown {
+  if (error instanceof LockedError) return new Failure(error.message);
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== "listen") return error;
+  const { host, port } = admin;
+  return new Failure(
+    `admin: cannot listen on ${host}:${port} (${code}); set admin.port to a free port, or 0 for any`,
+    2,
+  );
 }
 
 function configOf(path: string | undefined): OperatorConfig {

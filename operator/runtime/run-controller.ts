@@ -15,6 +15,8 @@ export interface RunOptions {
   signal: AbortSignal;
   pausedAnnotation: string;
   metrics?: ControllerMetrics;
+  /** The namespaces whose resources are worked on; all when empty or absent. */
+  namespaces?: readonly string[];
   /** Resources worked on at the same time. */
   concurrency?: number;
   /** Back-off of failing passes. */
@@ -74,7 +76,10 @@ export function runController<R extends Resource, O extends Outcome>(
     queue.addAfter(id, waitMs);
   };
 
-  const wake = (key: Key): void => queue.add(`${key.namespace}/${key.name}`);
+  const { namespaces = [] } = options;
+  const wake = ({ namespace, name }: Key): void => {
+    if (namespaces.length === 0 || namespaces.includes(namespace)) queue.add(`${namespace}/${name}`);
+  };
   const watch = (kind: string, onChange: (object: KubeObject, before: Seen | undefined, deleted: boolean) => void) =>
     runWatch({
       ...{ store, kind, signal, log, relistMs, onChange },

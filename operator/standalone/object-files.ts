@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { KubeObject } from "../runtime/object-store.ts";
@@ -19,15 +19,19 @@ export function objectPath(dir: string, { kind, metadata: { namespace, name } }:
 export async function writeDurably(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const draft = join(folder, `.${process.pid}.tmp`);
+  const draft = join(folder, `.${randomUUID()}.tmp`);
   const file = await open(draft, "w", 0o600);
   try {
     await file.writeFile(text);
     await file.sync();
-  } finally {
     await file.close();
+    await rename(draft, path);
+  } catch (error) {
+    // On a full disk a draft must not take the room that is needed to go on.
+    await file.close().catch(() => undefined);
+    await rm(draft, { force: true });
+    throw error;
   }
-  await rename(draft, path);
   await syncFolder(folder);
 }
 
@@ -51,7 +55,11 @@ async function readObject(path: string): Promise<Stored | undefined> {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  return text === undefined ? undefined : (JSON.parse(text) as Stored);
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as Stored);
+  } catch (cause) {
+    throw new Error(`${path} is damaged and cannot be read: put back a copy of it, or remove it`, { cause });
+  }
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -25,6 +25,8 @@ export interface StandaloneOptions {
   commands: Record<string, readonly string[]>;
   metrics?: (controller: string, concurrency: number) => ControllerMetrics;
   concurrency?: number;
+  /** The namespaces these controllers work on; all when empty. */
+  namespaces?: readonly string[];
   restart?: RestartPolicy;
 }
 
@@ -53,15 +55,19 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   await pods.adopt();
 
   const stopping = new AbortController();
-  const run = <R extends Resource, O extends Outcome>(reconciler: Reconciler<R, O>, workers: number) =>
+  const run = <R extends Resource, O extends Outcome>(
+    reconciler: Reconciler<R, O>,
+    workers: number,
+    namespaces: readonly string[] = [],
+  ) =>
     runController(reconciler, {
-      ...{ store, log, signal: stopping.signal, pausedAnnotation, concurrency: workers },
+      ...{ store, log, signal: stopping.signal, pausedAnnotation, concurrency: workers, namespaces },
       ...(metrics && { metrics: metrics(reconciler.kind.toLowerCase(), workers) }),
     });
   const controllers = [
     run(pods.reconciler, podConcurrency),
     run(deploymentReconciler(), concurrency),
-    ...options.reconcilers(store).map((reconciler) => run(reconciler, concurrency)),
+    ...options.reconcilers(store).map((reconciler) => run(reconciler, concurrency, options.namespaces)),
   ];
 
   return {

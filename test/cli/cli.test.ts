@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -206,6 +207,18 @@ describe("wrong usage ends with 2 and a message on stderr alone", () => {
     const { code, stdout, stderr } = await cli(...args);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(says);
+  });
+
+  test("a health port that is in use ends the start, with the setting to change", async () => {
+    const blocker = createServer().listen(0, "127.0.0.1");
+    await once(blocker, "listening");
+    const { port } = blocker.address() as AddressInfo;
+    const env = { AUDIT_PIPELINE__ADMIN__PORT: String(port) };
+    const other = ["standalone", "-f", manifests, "--state", join(root, "other"), "--config", config];
+    const { code, stderr } = await launch(other, env).ended;
+    blocker.close();
+    expect(code).toBe(2);
+    expect(stderr).toContain(`admin: cannot listen on 127.0.0.1:${port} (EADDRINUSE); set admin.port`);
   });
 
   test("an unknown environment variable ends the start with all problems", async () => {

@@ -96,6 +96,26 @@ describe("an operator killed with -9", () => {
     await kill(operator);
   }, 180_000);
 
+  test("while it takes pods down takes the rest down at the next start", async () => {
+    await want(3, "1");
+    let operator = startOperator();
+    const converged = async () => (await read()).deployment?.status?.readyReplicas;
+    await expect.poll(converged, { timeout: 30_000, interval: 200 }).toBe(3);
+    await kill(operator);
+    const store = await openStore({ dir });
+    await store.delete({ kind: "ConfigMap", namespace: "team-a", name: "one" });
+    await store.close();
+    for (let round = 0; round < 4; round += 1) {
+      operator = startOperator();
+      await delay(200 + Math.random() * 400);
+      await kill(operator);
+    }
+    operator = startOperator();
+    await expect.poll(async () => (await read()).pods, { timeout: 30_000, interval: 200 }).toEqual([]);
+    expect([await livePods(), (await read()).deployment]).toEqual([[], undefined]);
+    await kill(operator);
+  });
+
   test("leaves its pods running, and the next operator takes the same processes over", async () => {
     await want(2, "1");
     const operator = startOperator();

@@ -187,6 +187,30 @@ describe("runner", () => {
     expect(after.map(({ status }) => status?.containerStatuses[0]?.restartCount)).toEqual([0, 0]);
   });
 
+  test("a stop that is to leave the pods leaves them, and the next start finds them again", async () => {
+    await apply(toy("one"));
+    await expect.poll(ready("one"), within).toBe(1);
+    const before = (await podsOf("one")).map(pidOf);
+    await running.stop({ leavePods: true });
+    for (const pid of before) expect(process.kill(pid, 0)).toBe(true);
+    running = await startToys(dir);
+    await expect.poll(ready("one"), within).toBe(1);
+    expect((await podsOf("one")).map(pidOf)).toEqual(before);
+    process.kill(before[0] ?? 0, "SIGKILL");
+    const status = async () => (await podsOf("one"))[0]?.status?.containerStatuses[0];
+    await expect.poll(status, within).toMatchObject({ ready: true, restartCount: 1 });
+    expect((await status())?.lastState?.terminated.reason).toBe("Unknown");
+  });
+
+  test("a settled Deployment writes nothing", async () => {
+    await apply(toy("one"));
+    await expect.poll(ready("one"), within).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const { resourceVersion } = await running.store.list("Pod");
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    expect((await running.store.list("Pod")).resourceVersion).toBe(resourceVersion);
+  });
+
   test("the folder is refused to a second operator, which is told whose it is", async () => {
     await expect(startToys(dir)).rejects.toThrow(`in use by process ${process.pid}`);
   });
