@@ -266,6 +266,15 @@ describe("audit-sink consume", () => {
     expect((await stored(topic)).length).toBe(1);
   });
 
+  test("it lives without broker and store, is not ready, and ends at once when told to", async () => {
+    const nowhere = "127.0.0.1:1";
+    const sink = start("t", { AUDIT_SINK__KAFKA__BOOTSTRAP_SERVERS: nowhere, AUDIT_SINK__STORE__POSTGRES__PORT: "1" });
+    await sink.log("Cannot open the topic yet");
+    expect((await sink.get("/healthz")).status).toBe(200);
+    expect((await sink.get("/readyz")).status).toBe(503);
+    expect(await sink.end()).toBe(0);
+  });
+
   test("a verifier in another language finds nothing wrong in all that was written", async () => {
     const verdict = await verify(database.url(database.reader));
     expect(verdict.problems).toEqual([]);

@@ -130,14 +130,15 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
     }),
   });
   state.consumer = consumer;
-  if (state.stopping.signal.aborted) return;
-  await reader.join(consumer.handlers);
+  const joined = reader.join(consumer.handlers).then(() => true);
+  if (!(await Promise.race([joined, aborted(state.stopping.signal)]))) return;
   state.ready = true;
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
 
   const watched = watchTopicId(reader, topicId, log, state.stopping.signal);
   const drained = consumer.run().then(() => true);
   if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
+  // The drain took too long: the successor reads it again.
   else log.warn({}, "Left what is not settled to the successor");
 }
 
@@ -157,9 +158,11 @@ async function watchTopicId(reader: EventLogReader, topicId: string, log: Logger
   }
 }
 
-/** The drain took too long: what is not settled is read again by the successor. */
 const aborted = (signal: AbortSignal): Promise<false> =>
-  new Promise((resolve) => signal.addEventListener("abort", () => resolve(false)));
+  new Promise((resolve) => {
+    if (signal.aborted) resolve(false);
+    signal.addEventListener("abort", () => resolve(false), { once: true });
+  });
 
 async function untilWorks<T>(
   work: () => Promise<T>,
@@ -169,7 +172,7 @@ async function untilWorks<T>(
 ): Promise<T | undefined> {
   while (!signal.aborted) {
     try {
-      return await work();
+      return await Promise.race([work(), aborted(signal).then(() => undefined)]);
     } catch (error) {
       log.warn({ err: error, retryAfterMs: START_RETRY_MS }, message);
       await sleep(START_RETRY_MS, undefined, { signal }).catch(() => undefined);
