@@ -47,14 +47,14 @@ export const mutants: readonly Mutant[] = [
     file: "sink/stores/postgres-errors.ts",
     search: 'if (code?.startsWith("22")) return "Poison";',
     replace: 'if (code?.startsWith("22") || code?.startsWith("5")) return "Poison";',
-    tests: ["sink/stores/postgres.test.ts"],
+    tests: ["sink/stores/postgres-errors.test.ts"],
   },
   {
     name: "unknown error taken for poison",
     file: "sink/stores/postgres-errors.ts",
     search: 'return "Infrastructure";\n}',
     replace: 'return "Poison";\n}',
-    tests: ["sink/stores/postgres.test.ts"],
+    tests: ["sink/stores/postgres-errors.test.ts"],
   },
   {
     name: "missing month taken for poison",

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { recordHash } from "../support/reference-chain.ts";
-import { eventStream, type SourceRecord } from "./events.ts";
+import { eventStream, type SourceRecord, withPoisonHeldBack } from "./events.ts";
 import { poisonKinds } from "./poison.ts";
 import { Random } from "./random.ts";
 
@@ -54,4 +54,22 @@ test("some events change when they are parsed and written again", () => {
     return JSON.stringify(JSON.parse(value.toString())) !== value.toString();
   });
   expect(changed.length).toBeGreaterThan(100);
+});
+
+test("poison that is held back comes later, and nothing is left out", () => {
+  const hold = { poison: false };
+  const stream = withPoisonHeldBack(eventStream(new Random(7), 6), hold);
+  const taken = (count: number) => Array.from({ length: count }, () => stream.next().value);
+  const before = taken(10_000);
+  hold.poison = true;
+  const held = taken(20_000);
+  hold.poison = false;
+  const after = taken(10_000);
+  expect(held.filter(({ kind }) => kind === "Poison")).toEqual([]);
+  const all = new Set(
+    [...before, ...held, ...after].map(({ value, headers }) => recordHash(headers, value).toString("hex")),
+  );
+  expect(
+    records.slice(0, 39_000).filter(({ value, headers }) => !all.has(recordHash(headers, value).toString("hex"))),
+  ).toEqual([]);
 });

@@ -53,6 +53,19 @@ export function* eventStream(random: Random, partitions: number): Generator<Sour
   }
 }
 
+/** The same stream, in which poison waits as long as `hold.poison` is set. */
+export function* withPoisonHeldBack(
+  stream: Iterator<SourceRecord, never>,
+  hold: { readonly poison: boolean },
+): Generator<SourceRecord, never> {
+  const waiting: SourceRecord[] = [];
+  for (;;) {
+    const next = (hold.poison ? undefined : waiting.shift()) ?? stream.next().value;
+    if (hold.poison && next.kind === "Poison") waiting.push(next);
+    else yield next;
+  }
+}
+
 const producerTime = (random: Random) =>
   BigInt(random.chance(0.01) ? random.pick(PRODUCER_TIMES) : Date.UTC(2026, 0, 1));
 

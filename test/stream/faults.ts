@@ -164,36 +164,42 @@ const TABLES = ["events", "skipped", "conflicts", "event_ids", "progress"];
 
 /** Poison holds its own partition and no other, for as long as it cannot be put aside. */
 async function deadLettersUnwritable(world: World): Promise<void> {
-  const { topics, producer, random, log } = world;
+  const { topics, producer, random, hold, log } = world;
+  hold.poison = true;
+  const ends = await topics.ends();
+  await until("the stream's own poison is out of the way", 60_000, async () => {
+    const progress = await readProgress(world);
+    return ends.every((end, partition) => (progress.get(partition)?.nextOffset ?? 0) >= end);
+  });
   await topics.setDeadLettersWritable(false);
   await sleep(1_500);
+
   const partition = random.below(topics.partitions);
   const record = { ...poison(random, 0), partition, key: null, timestamp: 0n, id: undefined, kind: "Poison" as const };
   const [acknowledged] = await producer.send([record]);
   if (acknowledged === undefined) throw new Error("The poison was not acknowledged");
+  const reached = async (of: number) => (await readProgress(world)).get(of)?.nextOffset ?? 0;
+  await until(
+    "the partition gets to the poison",
+    30_000,
+    async () => (await reached(partition)) >= acknowledged.offset,
+  );
 
-  const { offset } = acknowledged;
-  const reached = async () => (await readProgress(world)).get(partition)?.nextOffset ?? 0;
-  // Poison of the stream itself may hold the partition before this one does.
-  const before = await readProgress(world);
-  for (let look = 0; look < 20; look++) {
-    await sleep(250);
-    const nextOffset = await reached();
-    if (nextOffset > offset)
-      throw new Error(`Partition ${partition} went past offset ${offset}, whose dead letter was refused`);
-  }
-  const after = await readProgress(world);
-  const others = [...after].filter(
-    ([other, { nextOffset }]) => other !== partition && nextOffset > (before.get(other)?.nextOffset ?? 0),
-  );
-  if (others.length === 0) throw new Error("One partition's poison held all the others");
+  const others = await topics.ends();
+  const tookMs = await until("the other partitions go on meanwhile", 30_000, async () => {
+    const progress = await readProgress(world);
+    return others.every((end, other) => other === partition || (progress.get(other)?.nextOffset ?? 0) >= end);
+  });
+  await sleep(Math.max(0, 4_000 - tookMs));
+  const at = await reached(partition);
+  if (at !== acknowledged.offset)
+    throw new Error(`Partition ${partition} stands at ${at}, its poison is at ${acknowledged.offset}`);
+
   await topics.setDeadLettersWritable(true);
-  const tookMs = await until(
-    "the partition goes on once dead letters can be written",
-    60_000,
-    async () => (await reached()) > offset,
-  );
+  const heldMs = await until("the partition goes on once dead letters can be written", 60_000, async () => {
+    return (await reached(partition)) > acknowledged.offset;
+  });
   log(
-    `Partition ${partition} was held at poison while ${others.length} others went on, and left it ${Math.round(tookMs)} ms after`,
+    `Partition ${partition} stood at its poison while the others went on, and left it ${Math.round(heldMs)} ms after`,
   );
 }

@@ -5,7 +5,7 @@ import type { SinkConfigInput } from "../../sink/config.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
 import { type Verdict as Verified, verify } from "../verify/verifier.ts";
 import { AcknowledgedFile } from "./acknowledged.ts";
-import { eventStream } from "./events.ts";
+import { eventStream, withPoisonHeldBack } from "./events.ts";
 import { type FaultName, faults } from "./faults.ts";
 import { judge, readLedger, uncovered, type Verdict } from "./oracle.ts";
 import { StreamProducer, produceAll } from "./produce.ts";
@@ -60,7 +60,8 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
   const producer = new StreamProducer(bootstrapServers, topics.source, file);
   const config = (proxyPort: number) => sinkConfig(options, topics, database, proxyPort);
   const sinks = new SinkPool((sink) => startSink({ name: sink, dir, postgres, config }));
-  const records = eventStream(new Random(seed), PARTITIONS);
+  const hold = { poison: false };
+  const records = withPoisonHeldBack(eventStream(new Random(seed), PARTITIONS), hold);
   const log = (message: string) =>
     options.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${message}`);
   const world: World = {
@@ -74,6 +75,7 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
     sinks,
     churned: { kills: 0, rebalances: 0 },
     churn: { mode: "Any" },
+    hold,
     log,
   };
 
@@ -122,6 +124,7 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
       await world.topics.setDeadLettersWritable(true);
     }
     world.churn.mode = "Any";
+    world.hold.poison = false;
     await sleep(random.between(500, 2_000));
   }
   await until("all events are produced", 300_000, () => producer.count >= events);

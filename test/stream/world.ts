@@ -22,6 +22,8 @@ export interface World {
   readonly churned: { kills: number; rebalances: number };
   /** What may happen to the sinks meanwhile. Where a successor's time is taken, nobody is killed in between. */
   readonly churn: { mode: "Any" | "Joins" | "None" };
+  /** Keeps the stream's own poison back. */
+  readonly hold: { poison: boolean };
   readonly log: (message: string) => void;
 }
 
