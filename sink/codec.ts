@@ -3,7 +3,7 @@ import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
 import { auditColumns, object } from "./audit-columns.ts";
 import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
 import { topLevelMember } from "./json-scan.ts";
-import { jsonbAccepts } from "./jsonb-limits.ts";
+import { isSuspicious, jsonbAccepts } from "./jsonb-limits.ts";
 import type { LogRecord } from "./kafka/port.ts";
 import { attribute, fitsIndex, isAttributeText, requiredAttribute } from "./text.ts";
 import { parseTimestamp } from "./timestamp.ts";
@@ -89,17 +89,22 @@ interface Content {
   readonly attributes: Record<string, unknown>;
   readonly data: unknown;
   readonly dataJson: Buffer | null;
+  /** Text that has all of data in it. */
+  readonly text: string;
 }
+
+const NO_DATA = { data: undefined, dataJson: null, text: "" } as const;
 
 function structuredContent(raw: Buffer, isNull: boolean): Content {
   if (isNull) throw new RejectedError("Malformed", "InvalidJson", "the record has no value");
-  const attributes = object(parseJson("the value", raw));
+  const text = utf8("the value", raw);
+  const attributes = object(parseJson("the value", text));
   if (attributes === undefined) throw new RejectedError("Malformed", "InvalidJson", "the value is not a JSON object");
 
   const { data, data_base64: base64 } = attributes;
   if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64);
   const dataJson = data === undefined || data === null ? undefined : topLevelMember(raw, "data");
-  return { attributes, data, dataJson: dataJson ?? null };
+  return { attributes, data, dataJson: dataJson ?? null, text };
 }
 
 function base64Content(attributes: Record<string, unknown>, base64: unknown): Content {
@@ -111,11 +116,12 @@ function base64Content(attributes: Record<string, unknown>, base64: unknown): Co
   }
   const { datacontenttype } = attributes;
   if (typeof datacontenttype === "string" && !isJsonType(datacontenttype)) {
-    return { attributes, data: undefined, dataJson: null };
+    return { attributes, ...NO_DATA };
   }
   const bytes = Buffer.from(base64, "base64");
-  if (bytes.length === 0) return { attributes, data: undefined, dataJson: null };
-  return { attributes, data: parseJson("data_base64", bytes), dataJson: bytes };
+  if (bytes.length === 0) return { attributes, ...NO_DATA };
+  const text = utf8("data_base64", bytes);
+  return { attributes, data: parseJson("data_base64", text), dataJson: bytes, text };
 }
 
 function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): Content {
@@ -126,9 +132,10 @@ function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): 
   }
   named.datacontenttype = contentType;
   if (raw.length === 0 || (contentType !== undefined && !isJsonType(contentType))) {
-    return { attributes: named, data: undefined, dataJson: null };
+    return { attributes: named, ...NO_DATA };
   }
-  return { attributes: named, data: parseJson("the value", raw), dataJson: raw };
+  const text = utf8("the value", raw);
+  return { attributes: named, data: parseJson("the value", text), dataJson: raw, text };
 }
 
 const jsonType = /^[^/]+\/(?:[^;]+\+)?json\s*(?:;|$)/i;
@@ -136,7 +143,7 @@ const isJsonType = (contentType: string) => jsonType.test(contentType.trim());
 
 function toEvent(
   record: LogRecord,
-  { attributes, data, dataJson }: Content,
+  { attributes, data, dataJson, text }: Content,
   headers: KnownHeaders,
   tenant: string,
   digest: Buffer,
@@ -160,7 +167,7 @@ function toEvent(
     eventTime,
     ...auditColumns(data, profile),
     traceId: traceIdOf(attributes.traceparent ?? headers.traceparent),
-    details: detailsOf(dataJson),
+    details: detailsOf(dataJson, text),
     raw: record.value ?? EMPTY,
     headers: encodeHeaders(record.headers),
     sha256: digest,
@@ -193,13 +200,13 @@ function traceIdOf(value: unknown): string | null {
   return id === undefined || id === NO_TRACE ? null : id;
 }
 
-function detailsOf(json: Buffer | null): Buffer | null {
-  if (json === null) return null;
-  return jsonbAccepts(isAscii(json) ? json.toString("latin1") : json.toString("utf8")) ? json : null;
+/** What is all right in the whole text is so in its part: only a suspicion is looked at closer. */
+function detailsOf(json: Buffer | null, text: string): Buffer | null {
+  if (json === null || !isSuspicious(text)) return json;
+  return jsonbAccepts(json.toString("utf8")) ? json : null;
 }
 
-function parseJson(what: string, bytes: Buffer): unknown {
-  const text = utf8(what, bytes);
+function parseJson(what: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

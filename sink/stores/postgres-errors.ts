@@ -17,6 +17,8 @@ function kindOf(code: string | undefined, constraint: string | undefined): Store
   if (code === MISPREDICTED) return "Mispredicted";
   // A missing table partition and a violated CHECK share the code; only the latter names a constraint.
   if (code === "23514" && !constraint) return "MissingMonth";
+  // COPY's bytes do not fit the table: somebody changed it, and no record is to blame.
+  if (code === "22P03" || code === "22P04") return "Infrastructure";
   if (code?.startsWith("22")) return "Poison";
   // program_limit_exceeded (an index row too large), statement_too_complex (JSON too deep)
   if (code === "54000" || code === "54001") return "Poison";
