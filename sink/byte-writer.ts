@@ -56,6 +56,12 @@ export class ByteWriter {
     return this;
   }
 
+  latin1(value: string): this {
+    this.#reserve(value.length);
+    this.#length += this.#buffer.write(value, this.#length, "latin1");
+    return this;
+  }
+
   /** int32 length, then the bytes; null is length −1. */
   sizedBytes(value: Uint8Array | null): this {
     if (value === null) return this.int32(-1);

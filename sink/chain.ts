@@ -1,5 +1,5 @@
 import { ByteWriter } from "./byte-writer.ts";
-import { sha256 } from "./identity.ts";
+import { sha256, sha256Text } from "./identity.ts";
 
 /** What became of an offset. The numbers are hashed and stored: docs/chain.md. */
 export const disposition = {
@@ -41,7 +41,8 @@ export function genesis({ topicId, partition }: ChainOf): Buffer {
   return sha256(scratch.bytes(GENESIS).bytes(topicId).int32(partition).take());
 }
 
-export function linkHash({ topicId, partition }: ChainOf, link: Link): Buffer {
+/** As latin1 text. */
+function linkHash({ topicId, partition }: ChainOf, link: Link): string {
   const tenant = Buffer.from(link.tenant, "utf8");
   scratch.reset();
   scratch.uint8(LINK_TAG).uint8(link.disposition).bytes(topicId).int32(partition);
@@ -50,14 +51,14 @@ export function linkHash({ topicId, partition }: ChainOf, link: Link): Buffer {
     .uint8(tenant.length >>> 8)
     .uint8(tenant.length & 0xff)
     .bytes(tenant);
-  return sha256(scratch.bytes(link.sha256).take());
+  return sha256Text(scratch.bytes(link.sha256).take());
 }
 
 /** SHA-256(previous ‖ link). */
 export function extendChain(previous: Buffer, of: ChainOf, link: Link): Buffer {
   const hashed = linkHash(of, link);
   scratch.reset();
-  return sha256(scratch.bytes(previous).bytes(hashed).take());
+  return sha256(scratch.bytes(previous).latin1(hashed).take());
 }
 
 /** The link of a range of offsets that the log does not have. Its end is pinned by the offset of the next link. */

@@ -5,8 +5,9 @@ import { ByteWriter } from "./byte-writer.ts";
 
 export type Headers = readonly (readonly [key: Buffer, value: Buffer | null])[];
 
-/** Measured: by way of text, and so out of Buffer's pool, it costs half of what a Buffer of its own does. */
-export const sha256 = (bytes: Uint8Array): Buffer => Buffer.from(hash("sha256", bytes, "binary"), "latin1");
+/** 32 characters of latin1. Measured: a hash as text, and a Buffer made of it, costs half of a hash as a Buffer. */
+export const sha256Text = (bytes: Uint8Array): string => hash("sha256", bytes, "binary");
+export const sha256 = (bytes: Uint8Array): Buffer => Buffer.from(sha256Text(bytes), "latin1");
 
 const scratch = new ByteWriter();
 
@@ -14,7 +15,7 @@ const scratch = new ByteWriter();
 export function eventKey(tenant: string, source: string, id: string): Buffer {
   scratch.reset();
   for (const part of [tenant, source, id]) writeShortText(part);
-  return sha256(scratch.take()).subarray(0, 16);
+  return Buffer.from(sha256Text(scratch.take()).slice(0, 16), "latin1");
 }
 
 function writeShortText(text: string): void {
