@@ -61,6 +61,12 @@ describe("loadOperatorConfig", () => {
     { name: "a file that is not YAML", path: () => file("a: [\n"), env: {}, says: "config.yaml" },
     { name: "a file that holds no mapping", path: () => file("[1]\n"), env: {}, says: "mapping" },
     {
+      name: "a namePrefix that lets one namespace into another's names",
+      path: () => file("backends: {kafka: [{name: a, bootstrapServers: ['b:1'], namePrefix: 'audit-{namespace}'}]}\n"),
+      env: {},
+      says: "followed by",
+    },
+    {
       name: "two back-ends of one name",
       path: () =>
         file("backends: {kafka: [{name: a, bootstrapServers: ['b:1']}, {name: a, bootstrapServers: ['c:1']}]}\n"),

@@ -14,11 +14,15 @@ const port = z.int().min(1).max(65_535);
 const backendName = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, "a DNS label");
 const hostPort = z.string().regex(/^[^\s:@/]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, "host:port");
 
-/** Rendered per namespace; "" gives every namespace every name, which a platform chooses knowingly. */
+/**
+ * Rendered per namespace; "" gives every namespace every name, which a platform chooses knowingly. A namespace holds no
+ * `.` and no `_`, so one of them behind it is what keeps `team-a` out of what `team-ab` has.
+ */
 const namePrefix = (fallback: string) =>
   z
     .string()
     .regex(/^([A-Za-z0-9._-]|\{namespace\})*$/, "letters, digits, `.`, `_`, `-` and {namespace}")
+    .refine((prefix) => !/\{namespace\}(?![._])/.test(prefix), "{namespace} must be followed by `.` or `_`")
     .default(fallback);
 
 /** Names of namespaces, or "*" for all. */

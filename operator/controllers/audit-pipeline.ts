@@ -55,7 +55,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
         ...(topic === undefined ? {} : { topic }),
         sinks,
         ...("report" in removal ? { removed: removal.report } : {}),
-        inventory: "value" in found && pipelineTopic(pipeline).owned ? topicInventory(found.value.resource) : [],
+        inventory: "value" in found ? topicInventory(pipeline, found.value.resource) : knownTopics(pipeline),
       });
     },
 
@@ -98,7 +98,8 @@ function topicReport({ metadata, status }: AuditTopic): PipelineOutcome["topicRe
 }
 
 /** Of a topic the pipeline made: one it only reads is not its own to account for. */
-function topicInventory({ spec, status }: AuditTopic): InventoryItem[] {
+function topicInventory(pipeline: AuditPipeline, { spec, status }: AuditTopic): InventoryItem[] {
+  if (!pipelineTopic(pipeline).owned) return [];
   const item = (name: string | undefined, id: string | undefined): InventoryItem[] =>
     name === undefined || id === undefined
       ? []
@@ -108,6 +109,8 @@ function topicInventory({ spec, status }: AuditTopic): InventoryItem[] {
     ...item(status?.deadLetter?.topicName, status?.deadLetter?.topicId),
   ];
 }
+
+const knownTopics = ({ status }: AuditPipeline) => status?.inventory?.filter(({ kind }) => kind === "Topic") ?? [];
 
 /** The pipelines that read a topic. */
 async function readersOf({ metadata: { namespace, name } }: KubeObject, store: ObjectStore): Promise<Key[]> {

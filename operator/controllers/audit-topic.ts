@@ -105,6 +105,11 @@ async function ensureTopic(
         await tools.saveStatus({ ...resource.status, intent });
       }
       await topics.apply(action);
+      if (action.kind === "CreateTopic" && action.replaces !== undefined)
+        await announceLoss(action.topic.name, action.replaces, tools);
+    }
+    if (claim.topicId === undefined && observed !== undefined && observed.topicId === claim.retainedTopicId) {
+      await announceTakeBack(desired.name, tools);
     }
     const conflict = plan.refusals.some(({ reason }) => reason === "TopicConflict");
     const after = plan.actions.length === 0 ? observed : await topics.observe(desired.name);
@@ -133,3 +138,20 @@ const withTopic = (resource: AuditTopic, { name, topicId }: ObservedTopic): Audi
   ...resource,
   status: { ...resource.status, topicName: name, topicId },
 });
+
+const announceTakeBack = (topic: string, { recordEvent }: TopicTools) =>
+  recordEvent({
+    type: "Normal",
+    reason: "Adopted",
+    action: "Reconcile",
+    note: `Took back topic ${topic}, which an earlier deletion had retained`,
+  });
+
+/** Somebody deleted it: what it held and nobody had stored is lost, and its successor starts at 0. */
+const announceLoss = (topic: string, topicId: string, { recordEvent }: TopicTools) =>
+  recordEvent({
+    type: "Warning",
+    reason: "TopicMissing",
+    action: "Reconcile",
+    note: `Topic ${topic} (id ${topicId}) was gone, with all it held; made again`,
+  });

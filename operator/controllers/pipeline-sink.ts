@@ -44,19 +44,22 @@ export async function ensureSink(
   };
   const full = { ...step, names };
 
+  const placed = await attempts.run(async () => ledgerPlace(pipeline, sink, deps));
+  if ("report" in placed)
+    return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report), inventory: [] };
+  const place = placed.value;
   const made = await attempts.run(async () => {
-    const place = ledgerPlace(pipeline, sink, deps);
     const oldestRecordMs = await oldestRecord(full);
     const input = { pipeline, sink, names, place, oldestRecordMs };
     return { input, ready: await ensureLedger(input, tools, deps) };
   });
   if ("report" in made) {
-    const waiting = waitingFor("StoresReady", made.report);
-    return { ...base, store: made.report, credentials: waiting, workload: waiting, flow: waiting, inventory: [] };
+    const inventory = wasMade(pipeline, sink) ? inventoryOf(sink, place) : [];
+    return { ...base, store: made.report, ...allWaiting("StoresReady", made.report), inventory };
   }
   const { input, ready } = made.value;
   step.wanted.remember(pipeline.metadata, sink.name, ready);
-  const ledger = { database: input.place.ledger.database, schema: input.place.ledger.schema, months: ready.months };
+  const ledger = { database: place.ledger.database, schema: place.ledger.schema, months: ready.months };
   const found = {
     ...base,
     store: ok(`${ledger.database}.${ledger.schema}`),
@@ -69,7 +72,7 @@ export async function ensureSink(
     const waiting = waitingFor("CredentialsReady", proven.report);
     return { ...found, credentials: proven.report, workload: waiting, flow: waiting };
   }
-  const workload = await attempts.run(() => ensureWorkload(full, input.place, ready, tools, deps));
+  const workload = await attempts.run(() => ensureWorkload(full, place, ready, tools, deps));
   const flow = await attempts.run(() => measureFlow(full, ready));
   return {
     ...found,
@@ -173,3 +176,12 @@ const waitingFor = (component: string, cause: Exclude<Report, { kind: "Ok" }>): 
   reason: cause.reason,
   message: `Waits for ${component}: ${cause.message}`,
 });
+
+const allWaiting = (component: string, cause: Exclude<Report, { kind: "Ok" }>) => {
+  const waiting = waitingFor(component, cause);
+  return { credentials: waiting, workload: waiting, flow: waiting };
+};
+
+/** What was made stays in the inventory while its server is away. */
+const wasMade = ({ status }: AuditPipeline, sink: SinkSpec) =>
+  status?.sinks?.some(({ name, postgres }) => name === sink.name && postgres !== undefined) === true;

@@ -12,7 +12,8 @@ import {
   postgresLedger,
 } from "../external/postgres-ledger.ts";
 import { credentialFingerprint } from "../external/scram.ts";
-import { type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
+import type { Plan } from "../plan/plan.ts";
+import { type LedgerAction, planLedger } from "../plan/postgres-ledger.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
@@ -62,7 +63,7 @@ interface LedgerInput {
  * @throws StalledError DatabaseConflict, RoleConflict, SchemaConflict; WaitingError PostgresUnreachable and its kin
  */
 export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipeline>, deps: Deps): Promise<ReadyLedger> {
-  const { sink, names, place } = input;
+  const { sink, place } = input;
   const credentials = credentialsInput(input);
   const { probed, ...passwords } = await readPasswords(credentials, tools.store);
   const access = ledgerAccess(place, deps, passwords);
@@ -79,16 +80,28 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
   const observed = await access.observe();
   const plan = planLedger(desired, observed);
   const refusal = plan.refusals[0];
-  if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
+  // Somebody else's ledger: hands off. A hand-made grant or a changed table: reported, and the rest is kept up all the same.
+  if (refusal !== undefined && plan.actions.length === 0) throw new StalledError(refusal.reason, refusal.message);
 
   await writeSecrets(credentials, passwords, plan.actions.length === 0 ? probed : undefined, tools.store);
   for (const action of plan.actions) {
     tools.log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
     await access.apply(action);
   }
-  const after = plan.actions.length === 0 ? observed : await access.observe();
-  tools.log.debug({ sink: names.workload, changes: plan.actions.length }, "Checked ledger");
-  return { access, months: monthsOf(after), progress, passwords, probed, changed: plan.actions.length > 0 };
+  await announceTakeBack(plan, place, tools);
+  if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
+  const { months: present } = plan.actions.length === 0 ? observed : await access.observe();
+  return { access, months: present, progress, passwords, probed, changed: plan.actions.length > 0 };
+}
+
+async function announceTakeBack(
+  plan: Plan<LedgerAction>,
+  { ledger }: LedgerPlace,
+  { recordEvent }: Tools<AuditPipeline>,
+): Promise<void> {
+  if (!plan.actions.some(({ kind }) => kind === "TakeBack")) return;
+  const note = `Took back database ${ledger.database}, schema ${ledger.schema}, which an earlier deletion had retained`;
+  await recordEvent({ type: "Normal", reason: "Adopted", action: "Reconcile", note });
 }
 
 /**
@@ -151,9 +164,3 @@ const desiredLedger = (
     ...(reader === undefined ? {} : { reader: credentialFingerprint(reader) }),
   },
 });
-
-const monthsOf = ({ partitions }: ObservedLedger): Month[] =>
-  partitions.map(({ fromMs }) => ({
-    year: new Date(fromMs).getUTCFullYear(),
-    month: new Date(fromMs).getUTCMonth() + 1,
-  }));

@@ -112,7 +112,7 @@ async function settleLedger(
     log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
     await access.apply(action);
   }
-  return [...plan.items, ...plan.refusals.map(({ message }) => orphan(place.ledger.database, message))];
+  return [...plan.items, ...plan.leftAlone.map(({ message }) => orphan(place.ledger.database, message))];
 }
 
 function placeOf(

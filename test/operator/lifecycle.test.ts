@@ -81,6 +81,9 @@ async function stored(database: string, count: number): Promise<void> {
   await expect.poll(() => rows(database), { timeout: 30_000, interval: 200 }).toBe(count);
 }
 
+const notes = async (namespace: string) =>
+  (await operator.store.list<KubeObject & { note: string }>("Event", { namespace })).items.map(({ note }) => note);
+
 const pods = async (namespace: string, name = "audit") =>
   (await operator.store.list<KubeObject>("Pod", { namespace, labels: { "auditpipeline.io/pipeline": name } })).items
     .map(({ metadata }) => metadata.uid)
@@ -109,6 +112,12 @@ describe("a pipeline that is deleted", () => {
     await apply(operator.store, "AuditPipeline", "audit", namespace, spec);
     const again = await ready(namespace);
     expect(again?.status?.topic?.topicId).toBe(id);
+    expect(await notes(namespace)).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining(`Took back topic ${topic},`),
+        expect.stringContaining(`Took back database ${database},`),
+      ]),
+    );
     await produce(topic, 5);
     await stored(database, 10);
     await remove(namespace);
@@ -307,4 +316,17 @@ test("a server that is away is named, and other pipelines go on (PostgreSQL 15 b
   } finally {
     await Promise.all([away.stop(), well.stop()]);
   }
+});
+
+test("a topic that somebody deleted is made again, and that is no secret", async () => {
+  const namespace = newNamespace();
+  const ref = { kind: "AuditTopic", namespace, name: "lost" };
+  await apply(operator.store, "AuditTopic", "lost", namespace, { partitions: 1, interval: "10s" });
+  const topic = await until<AuditTopic>(operator.store, ref, isReady);
+  const connections = connectKafka();
+  const { topics } = connections.to({ name: "default", bootstrapServers: [...kafka.bootstrapServers] });
+  await topics.delete({ name: `${namespace}.lost`, topicId: topic?.status?.topicId ?? "" });
+  await connections.close();
+  await until<AuditTopic>(operator.store, ref, (now) => now?.status?.topicId !== topic?.status?.topicId);
+  expect(await notes(namespace)).toContainEqual(expect.stringContaining("was gone, with all it held"));
 });
