@@ -99,14 +99,12 @@ async function syncFolder(options: FolderOptions, memory: Memory): Promise<void>
     return tell(options.log, told, "", [{ path: options.dir, found: "no manifest", allowed }]);
   }
   const declared: Refs = new Map();
-  const broken = new Set<string>();
   for (const file of files) {
     const taken = await takeFile(file, options, declared, present);
     tell(options.log, told, file, taken.problems);
-    if (taken.problems.length > 0) broken.add(file);
     for (const id of taken.ids) declared.set(id, file);
   }
-  for (const object of present) await removeUndeclared(object, declared, broken, options);
+  for (const object of present) await removeUndeclared(object, declared, options);
   for (const file of told.keys()) if (!files.includes(file)) told.delete(file);
   Object.assign(memory, { declared, folder });
 }
@@ -178,17 +176,11 @@ async function applyOne(
   log.info({ file, kind, namespace: metadata.namespace, name: metadata.name }, "Applied manifest");
 }
 
-async function removeUndeclared(
-  object: KubeObject,
-  declared: Refs,
-  broken: Set<string>,
-  { store, log }: FolderOptions,
-) {
-  const file = fileOf(object) ?? "";
-  if (declared.has(idOf(object)) || broken.has(file) || object.metadata.deletionTimestamp !== undefined) return;
+async function removeUndeclared(object: KubeObject, declared: Refs, { store, log }: FolderOptions) {
+  if (declared.has(idOf(object)) || object.metadata.deletionTimestamp !== undefined) return;
   const { kind, metadata } = object;
   const { namespace, name, uid } = metadata;
-  log.info({ file, kind, namespace, name }, "Deleting resource that no manifest declares any more");
+  log.info({ file: fileOf(object), kind, namespace, name }, "Deleting resource that no manifest declares any more");
   await store.delete({ kind, namespace, name }, { uid });
 }
 

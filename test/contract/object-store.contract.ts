@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import {
   AlreadyExistsError,
@@ -308,6 +309,8 @@ export function objectStoreContract(name: string, factory: () => Promise<ObjectS
         configMap(namespace, { metadata: { name: of, namespace, ownerReferences: owners.map(reference) } });
       await store.create<ConfigMap>(owned("single", [owner]));
       await store.create<ConfigMap>(owned("shared", [owner, other]));
+      // What the making of an owned object set off has ended: from here on only the deletion can collect anything.
+      await delay(200);
       await store.delete(ref(namespace, "ConfigMap", "owner"));
       await expect.poll(() => store.get(ref(namespace, "ConfigMap", "single")), { timeout: 30_000 }).toBeUndefined();
       expect(await store.get(ref(namespace, "ConfigMap", "shared"))).toBeDefined();
