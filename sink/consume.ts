@@ -87,7 +87,10 @@ export class Consumer {
   }
 
   readonly handlers: GroupHandlers = {
-    assigned: async (numbers) => this.#deps.partitions.assign(numbers),
+    assigned: async (numbers) => {
+      this.#forget(numbers);
+      this.#deps.partitions.assign(numbers);
+    },
     revoked: async (numbers) => {
       const { partitions, revokeTimeoutMs } = this.#deps;
       await Promise.race([this.flush(), sleep(revokeTimeoutMs, undefined, { ref: false })]);
@@ -117,7 +120,7 @@ export class Consumer {
     const partition = partitions.get(fetched.partition);
     if (partition === undefined || !partition.isActive) return;
     // Fetched before the partition was moved: not what comes next.
-    if (fetched.position !== partition.read) return;
+    if (fetched.position !== partition.read) return this.#deps.reader.seek(partition.number, partition.read);
     partition.endOffset = fetched.endOffset;
     if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
 

@@ -105,40 +105,43 @@ describe("audit-sink consume", () => {
     ).rows;
   };
 
-  test("moves events into the ledger, and what is none to the dead-letter topic with the reason", async () => {
-    const topic = await topics();
-    const ids = Array.from({ length: 20 }, () => randomUUID());
-    await produce(topic, [...ids.map((id) => auditEvent(id)), "no JSON", auditEvent(ids[0] as string)]);
-    const sink = start(topic);
-    await settled(topic, 22);
+  test.for(["platformatic", "kafkajs"])(
+    "moves events into the ledger by %s, and what is none to the dead-letter topic with the reason",
+    async (client) => {
+      const topic = await topics();
+      const ids = Array.from({ length: 20 }, () => randomUUID());
+      await produce(topic, [...ids.map((id) => auditEvent(id)), "no JSON", auditEvent(ids[0] as string)]);
+      const sink = start(topic, { AUDIT_SINK__KAFKA__CLIENT: client });
+      await settled(topic, 22);
 
-    const rows = await stored(topic);
-    expect(rows.map(({ id }) => id)).toEqual(ids);
-    expect(rows[0].raw.toString()).toBe(JSON.stringify(auditEvent(ids[0] as string)));
-    const [letter] = await fetchRecords(await kafka.readerFromStart(`${topic}.dlq`), 1);
-    const headers = Object.fromEntries((letter?.headers ?? []).map(([key, value]) => [String(key), String(value)]));
-    expect(letter?.value?.toString()).toBe("no JSON");
-    expect(headers).toMatchObject({
-      "audit-error-class": "Malformed",
-      "audit-error-reason": "InvalidJson",
-      "audit-source-topic": topic,
-      "audit-source-offset": "20",
-      "audit-sink": "pg",
-      "content-type": "application/cloudevents+json",
-    });
+      const rows = await stored(topic);
+      expect(rows.map(({ id }) => id)).toEqual(ids);
+      expect(rows[0].raw.toString()).toBe(JSON.stringify(auditEvent(ids[0] as string)));
+      const [letter] = await fetchRecords(await kafka.readerFromStart(`${topic}.dlq`), 1);
+      const headers = Object.fromEntries((letter?.headers ?? []).map(([key, value]) => [String(key), String(value)]));
+      expect(letter?.value?.toString()).toBe("no JSON");
+      expect(headers).toMatchObject({
+        "audit-error-class": "Malformed",
+        "audit-error-reason": "InvalidJson",
+        "audit-source-topic": topic,
+        "audit-source-offset": "20",
+        "audit-sink": "pg",
+        "content-type": "application/cloudevents+json",
+      });
 
-    const log = ["--bootstrap", servers.kafka.bootstrapServers.join(","), "--topic", topic, "--dlq", `${topic}.dlq`];
-    const verdict = await verify(database.url(database.reader), ...log, "--sink", "pg", "--complete");
-    expect(verdict.problems).toEqual([]);
-    expect(verdict.good).toBe(true);
+      const log = ["--bootstrap", servers.kafka.bootstrapServers.join(","), "--topic", topic, "--dlq", `${topic}.dlq`];
+      const verdict = await verify(database.url(database.reader), ...log, "--sink", "pg", "--complete");
+      expect(verdict.problems).toEqual([]);
+      expect(verdict.good).toBe(true);
 
-    const metrics = await sink.get("/metrics");
-    const labels = `namespace="acme",pipeline="payments",component="sink-pg"`;
-    expect(metrics.text).toContain(`audit_events_total{${labels}} 22`);
-    expect(metrics.text).toMatch(/audit_rejected_total\{reason="InvalidJson",.*\} 1/);
-    expect((await sink.get("/readyz")).status).toBe(200);
-    expect((await sink.log("Audit system initialized")).level).toBe("info");
-  });
+      const metrics = await sink.get("/metrics");
+      const labels = `namespace="acme",pipeline="payments",component="sink-pg"`;
+      expect(metrics.text).toContain(`audit_events_total{${labels}} 22`);
+      expect(metrics.text).toMatch(/audit_rejected_total\{reason="InvalidJson",.*\} 1/);
+      expect((await sink.get("/readyz")).status).toBe(200);
+      expect((await sink.log("Audit system initialized")).level).toBe("info");
+    },
+  );
 
   test("SIGTERM settles what is in hand and ends with 0; a successor goes on where it stopped", async () => {
     const topic = await topics(2);

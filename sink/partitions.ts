@@ -70,6 +70,7 @@ export class Partitions {
   }
 
   assign(numbers: readonly number[]): void {
+    this.release(numbers);
     const fresh = numbers.map((number) => new Partition(number));
     for (const partition of fresh) this.#all.set(partition.number, partition);
     void this.#claim(fresh);
