@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { poison } from "./poison.ts";
 import type { Held, Trap } from "./proxy.ts";
 import type { Sink } from "./sinks.ts";
-import { readProgress, until, type World, withSuperuser } from "./world.ts";
+import { progressOf, readProgress, rememberFurthest, until, type World, withSuperuser } from "./world.ts";
 
 /** Each does its harm, shows that what must hold held, and leaves the world healed. Rejects where it did not hold. */
 export const faults = {
@@ -142,6 +142,7 @@ async function setBack(world: World): Promise<void> {
     await client.query("BEGIN");
     // In the order a sink takes them. A transaction under way is waited for; later ones see the old state.
     for (const table of TABLES) await client.query(`LOCK TABLE audit.${table} IN EXCLUSIVE MODE`);
+    rememberFurthest(world, await progressOf(client));
     let rows = 0;
     for (const table of ["events", "skipped", "conflicts"]) {
       const { rowCount } =

@@ -5,6 +5,7 @@ import type { SinkConfigInput } from "../../sink/config.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
 import { type Verdict as Verified, verify } from "../verify/verifier.ts";
 import { AcknowledgedFile } from "./acknowledged.ts";
+import { watchCommits } from "./commits.ts";
 import { eventStream, withPoisonHeldBack } from "./events.ts";
 import { type FaultName, faults } from "./faults.ts";
 import { judge, readLedger, uncovered, type Verdict } from "./oracle.ts";
@@ -75,6 +76,7 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
     sinks,
     churned: { kills: 0, rebalances: 0 },
     churn: { mode: "Any" },
+    furthest: new Map(),
     hold,
     log,
   };
@@ -110,6 +112,7 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
     });
   })();
   const churning = comeAndGo(world, over.signal);
+  const watching = watchCommits(world, world.topics.source, over.signal);
   await until("the sinks settle their first records", 60_000, async () =>
     [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
   );
@@ -130,7 +133,7 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
   await until("all events are produced", 300_000, () => producer.count >= events);
   over.abort();
   await Promise.all([producing, churning]);
-  return problems;
+  return [...problems, ...(await watching)];
 }
 
 /** Sinks come and go all the time: killed, ended in order, or joined by one more. */
@@ -179,11 +182,6 @@ async function settled(world: World, file: AcknowledgedFile, problems: string[])
   if (codes.some((code) => code !== 0)) problems.push(`Sinks ended with ${codes.join(", ")} after SIGTERM`);
   if (sinks.crashed.length > 0) problems.push(`Ended by themselves: ${sinks.crashed.join(", ")}`);
 
-  const progress = await readProgress(world);
-  for (const [partition, committed] of (await topics.committed(topics.source)).entries()) {
-    const next = progress.get(partition)?.nextOffset ?? 0;
-    if (committed > next) problems.push(`Partition ${partition}: the group committed ${committed}, settled is ${next}`);
-  }
   problems.push(...(await withSuperuser(world, uncovered)));
   const ledger = await withSuperuser(world, readLedger);
   const verdict = judge(file.readAll(), ledger, await topics.readDeadLetters(), topics.topicId);

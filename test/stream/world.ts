@@ -22,6 +22,8 @@ export interface World {
   readonly churned: { kills: number; rebalances: number };
   /** What may happen to the sinks meanwhile. Where a successor's time is taken, nobody is killed in between. */
   readonly churn: { mode: "Any" | "Joins" | "None" };
+  /** By partition, the furthest that was ever settled, be it undone since. */
+  readonly furthest: Map<number, number>;
   /** Keeps the stream's own poison back. */
   readonly hold: { poison: boolean };
   readonly log: (message: string) => void;
@@ -39,12 +41,21 @@ export async function withSuperuser<T>(world: World, work: (client: pg.Client) =
   }
 }
 
+/** Remembers how far a partition was; see `World.furthest`. */
+export function rememberFurthest({ furthest }: World, progress: Progress): void {
+  for (const [partition, { nextOffset }] of progress) {
+    furthest.set(partition, Math.max(furthest.get(partition) ?? 0, nextOffset));
+  }
+}
+
 export function readProgress(world: World): Promise<Progress> {
-  return withSuperuser(world, async (client) => {
-    const sql = `SELECT partition, next_offset::float8 AS "nextOffset", epoch::float8 AS epoch FROM audit.progress`;
-    const { rows } = await client.query<{ partition: number; nextOffset: number; epoch: number }>(sql);
-    return new Map(rows.map(({ partition, ...row }) => [partition, row]));
-  });
+  return withSuperuser(world, progressOf);
+}
+
+export async function progressOf(client: pg.Client): Promise<Progress> {
+  const sql = `SELECT partition, next_offset::float8 AS "nextOffset", epoch::float8 AS epoch FROM audit.progress`;
+  const { rows } = await client.query<{ partition: number; nextOffset: number; epoch: number }>(sql);
+  return new Map(rows.map(({ partition, ...row }) => [partition, row]));
 }
 
 /** Waits until `holds` says so; rejects with `what` after `withinMs`. @returns milliseconds waited */

@@ -1,0 +1,53 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { startPostgres } from "../../hack/servers/postgres.ts";
+import { stateFolder } from "../../hack/servers/registry.ts";
+import { sharedServers } from "../support/servers.ts";
+import { type FaultName, faults } from "./faults.ts";
+import { runStream, type StreamOptions } from "./stream.ts";
+
+const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
+const EVENTS = Number(process.env["STREAM_EVENTS"] ?? 200_000);
+
+const everyFault = Object.keys(faults) as FaultName[];
+
+// Without a fault there is nothing to show; with each of them no event may be lost, doubled or altered.
+test.for<{ name: string; options: Pick<StreamOptions, "events" | "faults" | "client"> & { major: 15 | 18 } }>([
+  {
+    name: `${EVENTS} events through every fault`,
+    options: { events: EVENTS, faults: everyFault, client: "platformatic", major: 18 },
+  },
+  {
+    name: "a short stream through the other Kafka client and the other PostgreSQL",
+    options: {
+      events: 20_000,
+      faults: ["zombie", "commitAnswerLost", "setBack", "postgresKilled"],
+      client: "kafkajs",
+      major: 15,
+    },
+  },
+])(`$name (SEED=${SEED})`, { timeout: 600_000 }, async ({ options: { major, ...options } }) => {
+  mkdirSync(stateFolder, { recursive: true });
+  const dir = mkdtempSync(join(stateFolder, "stream-"));
+  const [bootstrapServers = ""] = sharedServers().kafka.bootstrapServers;
+  const postgres = await startPostgres({ major, dir: join(dir, "postgres") });
+  onTestFinished(async ({ task }) => {
+    await postgres.stop();
+    // What happened is kept where it went wrong.
+    if (task.result?.state === "pass") rmSync(dir, { recursive: true, force: true });
+  });
+
+  const story: string[] = [];
+  const log = (line: string) => story.push(line);
+  const result = await runStream({ ...options, perSecond: 2_000, seed: SEED, bootstrapServers, postgres, dir, log });
+
+  const { verdict, verified, problems } = result;
+  const context = `Seed ${SEED}, files in ${dir}\n${story.join("\n")}`;
+  expect(verdict, context).toMatchObject({ lost: 0, doubled: 0, altered: 0, problems: [] });
+  expect(verified.problems, context).toEqual([]);
+  expect(problems, context).toEqual([]);
+  expect(result.acknowledged).toBeGreaterThanOrEqual(options.events);
+  const kinds = Object.keys(verdict.counts).toSorted();
+  expect(kinds).toEqual(["Conflict", "DeadLettered", "Duplicate", "Stored"]);
+});
