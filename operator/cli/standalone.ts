@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,6 +28,7 @@ export type MakeControllers = (config: OperatorConfig, stateDir: string) => Cont
 /** Runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function runStandalone(flags: StandaloneFlags, makeControllers: MakeControllers): Promise<void> {
   const [stateDir, manifests] = [resolve(flags.state), resolve(flags.filename)];
+  if (!existsSync("/proc/self/stat")) throw new Failure("standalone finds its processes in /proc: it needs Linux", 2);
   const config = configOf(flags.config);
   if (!(await stat(manifests).catch(() => undefined))?.isDirectory()) {
     throw new Failure(`-f ${manifests}: found no folder; it must be one that holds manifests`, 2);

@@ -11,8 +11,8 @@ export type Next =
   | { kind: "After"; ms: number }
   /** Only a change of generation or annotations, or the long resync, brings it back. */
   | { kind: "Await"; stalled: boolean }
-  /** With back-off. */
-  | { kind: "Retry"; error: unknown };
+  /** With back-off. `movedOn`: only the resource itself changed under the pass, which is no failure. */
+  | { kind: "Retry"; error: unknown; movedOn: boolean };
 
 export interface PassContext {
   store: ObjectStore;
@@ -37,8 +37,8 @@ export async function pass<R extends Resource, O extends Outcome>(
     await ensureFinalizer(reconciler.finalizer, view, context.store);
     return await writeStatus(reconciler, view, await attempt(reconciler, view), context);
   } catch (error) {
-    // Somebody else changed the resource meanwhile, or it went away: read it again.
-    return { kind: "Retry", error };
+    // The store failed, or somebody else changed the resource meanwhile: read it again.
+    return { kind: "Retry", error, movedOn: error instanceof ConflictError };
   }
 }
 
@@ -75,7 +75,6 @@ async function attempt<R extends Resource, O extends Outcome>(
   try {
     return { kind: "Reconciled", outcome: await reconciler.reconcile(current, tools) };
   } catch (error) {
-    if (error instanceof ConflictError) throw error;
     return { kind: "Failed", error };
   }
 }
@@ -91,7 +90,6 @@ async function finalize<R extends Resource, O extends Outcome>(
   try {
     await reconciler.finalize?.(view.current, view.tools);
   } catch (error) {
-    if (error instanceof ConflictError) throw error;
     return await writeStatus(reconciler, view, { kind: "FinalizeBlocked", error }, context);
   }
   const finalizers = (view.current.metadata.finalizers ?? []).filter((name) => name !== finalizer);
@@ -148,7 +146,7 @@ function nextAfter<R extends Resource, O extends Outcome>(
     log.warn({ err: error, reason: error.reason }, "Stalled until the resource changes");
     return { kind: "Await", stalled: true };
   }
-  return { kind: "Retry", error };
+  return { kind: "Retry", error, movedOn: false };
 }
 
 interface Condition {

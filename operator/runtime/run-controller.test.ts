@@ -257,6 +257,25 @@ describe("runController", () => {
     expect(passes.at(-1)).toBe("changed meanwhile");
   });
 
+  test("another owner's object in the way is a failure that the status tells, not something to be read again", async () => {
+    const taken = { apiVersion: "v1", kind: "Secret", metadata: { namespace: "n", name: "taken" } };
+    await store.apply(taken, { fieldManager: "somebody else" });
+    let told: unknown;
+    run({
+      async reconcile() {
+        await store.apply({ ...taken, data: {} }, { fieldManager: "test" });
+        return {};
+      },
+      status: (_, result) => {
+        told = result.kind === "Failed" ? result.error : undefined;
+        return ready("False", result.kind);
+      },
+    });
+    await apply();
+    await expect.poll(async () => (await get())?.status, within).toEqual(ready("False", "Failed"));
+    expect(String(told)).toContain("Secret n/taken is managed by somebody else");
+  });
+
   test("an event tells each change of Ready's reason, and only that", async () => {
     let fail = true;
     run({

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { backoffMs, jitterMs, sleep } from "./backoff.ts";
 import type { Key, Outcome, Reconciler, Resource } from "./controller.ts";
 import type { ControllerMetrics } from "./metrics.ts";
-import { ConflictError, type KubeObject, type ObjectStore } from "./object-store.ts";
+import type { KubeObject, ObjectStore } from "./object-store.ts";
 import { type Next, pass } from "./pass.ts";
 import { WorkQueue } from "./queue.ts";
 import { runWatch, type Seen } from "./watch.ts";
@@ -70,7 +70,7 @@ export function runController<R extends Resource, O extends Outcome>(
     const count = (failures.get(id) ?? 0) + 1;
     failures.set(id, count);
     const waitMs = backoffMs(count, options.backoff ?? { baseMs: 500, maxMs: 300_000 });
-    if (next.error instanceof ConflictError) log.debug({ ...keyOf(id), waitMs }, "Resource moved on, reading it again");
+    if (next.movedOn) log.debug({ ...keyOf(id), waitMs }, "Resource moved on, reading it again");
     else log.error({ err: next.error, ...keyOf(id), waitMs }, "Reconcile failed");
     metrics?.retried();
     queue.addAfter(id, waitMs);

@@ -164,7 +164,10 @@ export function podRunner(options: PodRunnerOptions): PodRunner {
       const waiting = { reason: "OperatorStopped", message: "Started again with the operator" };
       const { kind, metadata } = pod;
       const status = podStatus(pod, { ...run, ready: false, waiting }, seconds(new Date()));
-      await store.patchStatus({ kind, namespace: metadata.namespace, name: metadata.name }, status);
+      const ref = { kind, namespace: metadata.namespace, name: metadata.name };
+      await store
+        .patchStatus(ref, status)
+        .catch((error: unknown) => log.warn({ err: error, ...ref }, "Status not written"));
     }
   }
 
