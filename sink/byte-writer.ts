@@ -79,6 +79,16 @@ export class ByteWriter {
     return this;
   }
 
+  /** uint16 length, then UTF-8. */
+  shortText(value: string): this {
+    this.#reserve(2 + value.length * 3);
+    const written = this.#buffer.write(value, this.#length + 2, "utf8");
+    if (written > 0xffff) throw new RangeError(`${written} bytes of text do not fit a uint16 length`);
+    this.#buffer.writeUInt16BE(written, this.#length);
+    this.#length += 2 + written;
+    return this;
+  }
+
   #reserve(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#buffer.length) return;

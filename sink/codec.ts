@@ -2,8 +2,8 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
 import { auditColumns, object } from "./audit-columns.ts";
 import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
-import { topLevelMember } from "./json-scan.ts";
-import { isSuspicious, jsonbAccepts } from "./jsonb-limits.ts";
+import { type JsonValue, topLevelMember, wholeValue } from "./json-scan.ts";
+import { jsonbAccepts } from "./jsonb-limits.ts";
 import type { LogRecord } from "./kafka/port.ts";
 import { attribute, fitsIndex, isAttributeText, requiredAttribute } from "./text.ts";
 import { parseTimestamp } from "./timestamp.ts";
@@ -88,23 +88,20 @@ function tenantOf({ tenant }: KnownHeaders, options: CodecOptions): string {
 interface Content {
   readonly attributes: Record<string, unknown>;
   readonly data: unknown;
-  readonly dataJson: Buffer | null;
-  /** Text that has all of data in it. */
-  readonly text: string;
+  readonly dataJson: JsonValue | undefined;
 }
 
-const NO_DATA = { data: undefined, dataJson: null, text: "" } as const;
+const NO_DATA = { data: undefined, dataJson: undefined } as const;
 
 function structuredContent(raw: Buffer, isNull: boolean): Content {
   if (isNull) throw new RejectedError("Malformed", "InvalidJson", "the record has no value");
-  const text = utf8("the value", raw);
-  const attributes = object(parseJson("the value", text));
+  const attributes = object(parseJson("the value", raw));
   if (attributes === undefined) throw new RejectedError("Malformed", "InvalidJson", "the value is not a JSON object");
 
   const { data, data_base64: base64 } = attributes;
   if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64);
   const dataJson = data === undefined || data === null ? undefined : topLevelMember(raw, "data");
-  return { attributes, data, dataJson: dataJson ?? null, text };
+  return { attributes, data, dataJson };
 }
 
 function base64Content(attributes: Record<string, unknown>, base64: unknown): Content {
@@ -120,8 +117,7 @@ function base64Content(attributes: Record<string, unknown>, base64: unknown): Co
   }
   const bytes = Buffer.from(base64, "base64");
   if (bytes.length === 0) return { attributes, ...NO_DATA };
-  const text = utf8("data_base64", bytes);
-  return { attributes, data: parseJson("data_base64", text), dataJson: bytes, text };
+  return { attributes, data: parseJson("data_base64", bytes), dataJson: wholeValue(bytes) };
 }
 
 function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): Content {
@@ -134,8 +130,7 @@ function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): 
   if (raw.length === 0 || (contentType !== undefined && !isJsonType(contentType))) {
     return { attributes: named, ...NO_DATA };
   }
-  const text = utf8("the value", raw);
-  return { attributes: named, data: parseJson("the value", text), dataJson: raw, text };
+  return { attributes: named, data: parseJson("the value", raw), dataJson: wholeValue(raw) };
 }
 
 const jsonType = /^[^/]+\/(?:[^;]+\+)?json\s*(?:;|$)/i;
@@ -143,7 +138,7 @@ const isJsonType = (contentType: string) => jsonType.test(contentType.trim());
 
 function toEvent(
   record: LogRecord,
-  { attributes, data, dataJson, text }: Content,
+  { attributes, data, dataJson }: Content,
   headers: KnownHeaders,
   tenant: string,
   digest: Buffer,
@@ -167,7 +162,7 @@ function toEvent(
     eventTime,
     ...auditColumns(data, profile),
     traceId: traceIdOf(attributes.traceparent ?? headers.traceparent),
-    details: detailsOf(dataJson, text),
+    details: detailsOf(dataJson),
     raw: record.value ?? EMPTY,
     headers: encodeHeaders(record.headers),
     sha256: digest,
@@ -200,13 +195,13 @@ function traceIdOf(value: unknown): string | null {
   return id === undefined || id === NO_TRACE ? null : id;
 }
 
-/** What is all right in the whole text is so in its part: only a suspicion is looked at closer. */
-function detailsOf(json: Buffer | null, text: string): Buffer | null {
-  if (json === null || !isSuspicious(text)) return json;
-  return jsonbAccepts(json.toString("utf8")) ? json : null;
+function detailsOf(data: JsonValue | undefined): Buffer | null {
+  if (data === undefined) return null;
+  return data.isPlain || jsonbAccepts(data.bytes.toString("utf8")) ? data.bytes : null;
 }
 
-function parseJson(what: string, text: string): unknown {
+function parseJson(what: string, bytes: Buffer): unknown {
+  const text = utf8(what, bytes);
   try {
     return JSON.parse(text);
   } catch {

@@ -11,19 +11,14 @@ export const sha256 = (bytes: Uint8Array): Buffer => Buffer.from(sha256Text(byte
 
 const scratch = new ByteWriter();
 
-/** Key of the id ledger: the first 16 bytes of SHA-256 over (tenant, source, id), each with a uint16 length before it. */
+/**
+ * Key of the id ledger: the first 16 bytes of SHA-256 over (tenant, source, id), each with a uint16 length before it. The
+ * codec holds source and id to an index row's size, and tenant to 255 characters: a length always fits.
+ */
 export function eventKey(tenant: string, source: string, id: string): Buffer {
   scratch.reset();
-  for (const part of [tenant, source, id]) writeShortText(part);
-  return Buffer.from(sha256Text(scratch.take()).slice(0, 16), "latin1");
-}
-
-function writeShortText(text: string): void {
-  const bytes = Buffer.from(text, "utf8");
-  // The codec holds source and id to an index row's size, and tenant to 255: a length never wraps.
-  if (bytes.length > 0xffff) throw new RangeError(`Part of an event's identity has ${bytes.length} bytes`);
-  scratch.uint8(bytes.length >>> 8).uint8(bytes.length & 0xff);
-  scratch.bytes(bytes);
+  const hashed = sha256Text(scratch.shortText(tenant).shortText(source).shortText(id).take());
+  return Buffer.from(hashed.slice(0, 16), "latin1");
 }
 
 /** All headers in order, each as int32 key length, key, int32 value length, value; null is −1. */
