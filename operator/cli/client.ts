@@ -70,8 +70,12 @@ async function viaSocket(stateDir: string, method: string, path: string): Promis
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
       response.on("end", () => {
-        const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
-        resolve({ status: response.statusCode ?? 0, body });
+        try {
+          const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+          resolve({ status: response.statusCode ?? 0, body });
+        } catch (error) {
+          reject(error);
+        }
       });
     });
     sent.on("timeout", () => sent.destroy(new Error("The standalone does not answer")));
