@@ -64,19 +64,17 @@ const orMissing = (answer: Answer): unknown => (answer.status === 404 ? undefine
 /** Rejects when nobody listens. */
 async function viaSocket(stateDir: string, method: string, path: string): Promise<Answer> {
   const record = JSON.parse(await readFile(join(stateDir, controlRecord), "utf8")) as { socket: string };
+  const { status, text } = await exchange(record.socket, method, path);
+  return { status, body: JSON.parse(text) as unknown };
+}
+
+function exchange(socketPath: string, method: string, path: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const sent = request({ socketPath: record.socket, method, path, timeout: 10_000 }, (response) => {
+    const sent = request({ socketPath, method, path, timeout: 10_000 }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
-      response.on("end", () => {
-        try {
-          const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
-          resolve({ status: response.statusCode ?? 0, body });
-        } catch (error) {
-          reject(error);
-        }
-      });
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
     });
     sent.on("timeout", () => sent.destroy(new Error("The standalone does not answer")));
     sent.on("error", reject);
