@@ -21,6 +21,16 @@ export const faults = {
 
 export type FaultName = keyof typeof faults;
 
+/** Every fault at least once, the short ones more often. */
+export const fullSchedule: readonly FaultName[] = [
+  ...(Object.keys(faults) as FaultName[]),
+  "commitAnswerLost",
+  "commitAnswerLost",
+  "commitAnswerLost",
+  "postgresKilled",
+  "setBack",
+];
+
 /** How long another sink may take to write where a frozen one left off. */
 const SUCCESSOR_MS = 30_000;
 const TRAP_MS = 30_000;

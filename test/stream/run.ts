@@ -4,7 +4,7 @@ import { Command, Option } from "commander";
 import { startKafka } from "../../hack/servers/kafka.ts";
 import { startPostgres } from "../../hack/servers/postgres.ts";
 import { stateFolder } from "../../hack/servers/registry.ts";
-import { type FaultName, faults } from "./faults.ts";
+import { type FaultName, faults, fullSchedule } from "./faults.ts";
 import { runStream } from "./stream.ts";
 
 /**
@@ -15,7 +15,7 @@ const program = new Command("stream")
   .addOption(new Option("--seed <n>", "default: the clock").argParser(Number))
   .addOption(new Option("--events <n>").argParser(Number).default(200_000))
   .addOption(new Option("--per-second <n>", "how fast they are produced").argParser(Number).default(2_000))
-  .addOption(new Option("--faults <names...>").choices(Object.keys(faults)).default(Object.keys(faults)))
+  .addOption(new Option("--faults <names...>").choices(Object.keys(faults)).default(fullSchedule))
   .addOption(new Option("--client <name>").choices(["platformatic", "kafkajs"]).default("platformatic"))
   .addOption(new Option("--postgres <major>").choices(["15", "18"]).default("18"))
   .parse();

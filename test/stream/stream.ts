@@ -143,7 +143,7 @@ async function comeAndGo({ random, sinks, churn, churned, log }: World, signal: 
     if (signal.aborted) return;
     if (churn.mode === "None") continue;
     const { working } = sinks;
-    const kind = random.pick(churn.mode === "Any" ? ["kill", "terminate", "join"] : ["terminate", "join"]);
+    const kind = random.pick(churn.mode === "Any" ? ["kill", "kill", "terminate", "join"] : ["terminate", "join"]);
     churned.rebalances += 1;
     if (working.length < SINKS || (kind === "join" && working.length <= SINKS)) {
       log(`${(await sinks.add()).name} joins`);
