@@ -147,4 +147,11 @@ export const mutants: readonly Mutant[] = [
     replace: 'policy.database === "Delete"',
     tests: ["operator/plan/postgres-ledger.test.ts"],
   },
+  {
+    name: "an older connection cannot end a newer one that blocks it",
+    file: "sink/stores/postgres-session.ts",
+    search: "older.wait_event_type = 'Client'",
+    replace: "older.backend_start < mine.backend_start",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
 ];

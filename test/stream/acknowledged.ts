@@ -1,6 +1,6 @@
+import { createHash } from "node:crypto";
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { encodeHeaders, recordHash } from "../support/reference-chain.ts";
-import { createHash } from "node:crypto";
 import type { SourceRecord } from "./events.ts";
 
 /** What Kafka acknowledged for one offset. Hashes are hex. */

@@ -53,7 +53,7 @@ async function trapAny(
     });
   };
   let caught: { sink: Sink; held: Promise<Held> } | undefined;
-  sprung.promise.then((value) => {
+  void sprung.promise.then((value) => {
     caught = value;
   });
   try {

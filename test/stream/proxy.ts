@@ -42,7 +42,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
   const server = createServer((client) => {
     const link = new Link(client, connect(target.port, target.host), state);
     links.add(link);
-    link.closed.then(() => links.delete(link));
+    void link.closed.then(() => links.delete(link));
   });
   const port = await listen(server);
 

@@ -60,7 +60,7 @@ class SinkProcess implements Sink {
     this.proxy = proxy;
     this.#child = child;
     this.#ended = new Promise((resolve) => child.once("exit", resolve));
-    this.#ended.then(() => proxy.close());
+    void this.#ended.then(() => proxy.close());
   }
 
   get running(): boolean {

@@ -9,7 +9,7 @@ import { watchCommits } from "./commits.ts";
 import { eventStream, withPoisonHeldBack } from "./events.ts";
 import { type FaultName, faults } from "./faults.ts";
 import { judge, readLedger, uncovered, type Verdict } from "./oracle.ts";
-import { StreamProducer, produceAll } from "./produce.ts";
+import { produceAll, StreamProducer } from "./produce.ts";
 import { Random } from "./random.ts";
 import { startSink } from "./sinks.ts";
 import { createTopics, type Topics } from "./topics.ts";

@@ -1,5 +1,5 @@
 import { Admin } from "@platformatic/kafka";
-import { Kafka, logLevel } from "kafkajs";
+import kafkajs, { Kafka, logLevel } from "kafkajs";
 
 /** The stream's two topics on a real broker, and what a test does to them. */
 export interface Topics {
@@ -64,7 +64,11 @@ export async function createTopics(bootstrapServers: string, name: string, parti
 
     async setDeadLettersWritable(writable) {
       const value = String(writable ? DEAD_LETTER_MAX_BYTES : 1);
-      const resource = { type: 2, name: deadLetters, configEntries: [{ name: "max.message.bytes", value }] };
+      const resource = {
+        type: kafkajs.ConfigResourceTypes.TOPIC,
+        name: deadLetters,
+        configEntries: [{ name: "max.message.bytes", value }],
+      };
       await admin.alterConfigs({ validateOnly: false, resources: [resource] });
     },
 

@@ -3,7 +3,7 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { copyLedgerDatabase, createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
 import { sharedServers } from "../support/servers.ts";
-import { smallRecords, type SmallRecord, writeLedger } from "./small-ledger.ts";
+import { type SmallRecord, smallRecords, writeLedger } from "./small-ledger.ts";
 import { verify } from "./verifier.ts";
 
 // What the verifier says when it reads the log beside the ledger: a ledger whole in itself is still not the log's.

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { copyLedgerDatabase, createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
-import { sharedServers } from "../support/servers.ts";
 import { chainOver, genesis, link, recordHash } from "../support/reference-chain.ts";
+import { sharedServers } from "../support/servers.ts";
 import { smallRecords, TENANT, writeLedger } from "./small-ledger.ts";
 import { runVerifier, verify } from "./verifier.ts";
 
