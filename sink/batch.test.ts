@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { chainOver, dispositions, genesis as referenceGenesis, link } from "../test/support/reference-chain.ts";
-import { type Item, keyText, lastOffsetOf, planBatch, type Position } from "./batch.ts";
+import { deadLetterItem, eventItem } from "../test/support/items.ts";
+import { chainOver, dispositions, link, genesis as referenceGenesis } from "../test/support/reference-chain.ts";
+import { type Item, keyText, lastOffsetOf, type Position, planBatch } from "./batch.ts";
 import { genesis, uuidBytes } from "./chain.ts";
-import { eventItem, deadLetterItem } from "../test/support/items.ts";
 
 const topic = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const topicId = uuidBytes(topic);

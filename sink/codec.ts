@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from "node:buffer";
-import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
 import { auditColumns, object } from "./audit-columns.ts";
+import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
 import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
 import { type JsonValue, topLevelMember, wholeValue } from "./json-scan.ts";
 import { jsonbAccepts } from "./jsonb-limits.ts";

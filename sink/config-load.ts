@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
-import { type Setting, settingsOf } from "./config-env.ts";
 import { type SinkConfig, sinkConfig } from "./config.ts";
+import { type Setting, settingsOf } from "./config-env.ts";
 
 /** Every problem of the configuration, each with the path or the variable it is about. Values are never shown. */
 export class ConfigError extends Error {

@@ -4,14 +4,14 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { auditEvent } from "../test/support/cloud-events.ts";
 import { Cluster, fetchFor, fetchRecords } from "../test/contract/event-log.fixture.ts";
+import { auditEvent } from "../test/support/cloud-events.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../test/support/ledger-database.ts";
 import { sharedServers } from "../test/support/servers.ts";
-import { verify } from "../test/verify/verifier.ts";
 import { type TcpProxy, tcpProxy } from "../test/support/tcp-proxy.ts";
-import { kafkaClient } from "./kafka/client.ts";
+import { verify } from "../test/verify/verifier.ts";
 import { uuidBytes } from "./chain.ts";
+import { kafkaClient } from "./kafka/client.ts";
 
 /** `audit-sink consume` as a process, on a real broker and a real server. */
 describe("audit-sink consume", () => {

@@ -1,8 +1,8 @@
 import { hostname } from "node:os";
 import process from "node:process";
 import { pino } from "pino";
-import { ConfigError, loadConfig } from "./config-load.ts";
 import type { SinkConfig } from "./config.ts";
+import { ConfigError, loadConfig } from "./config-load.ts";
 import { kafkaClient } from "./kafka/client.ts";
 import { startSink } from "./sink.ts";
 import { PostgresLedger } from "./stores/postgres.ts";

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { type Item, type KnownEvents, type PartitionItems, planBatch, type Position, type WritePlan } from "./batch.ts";
+import { type Item, type KnownEvents, type PartitionItems, type Position, planBatch, type WritePlan } from "./batch.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Gate } from "./gate.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";

@@ -104,8 +104,9 @@ export class Session {
   }
 
   /**
-   * A sink that hangs between its locks and its COMMIT would block its successor for ever. Only older backends of our own
-   * login that really block us are ended.
+   * A sink that hangs between its locks and its COMMIT would block its successor for ever. Only backends of our own login
+   * are ended that really block us and wait for their client: which connection is the older one says nothing, ours may
+   * have been open for days.
    */
   async #endBlockersOf(client: Client): Promise<void> {
     try {
@@ -118,9 +119,9 @@ export class Session {
 }
 
 const END_BLOCKERS = `SELECT pg_terminate_backend(older.pid)
-  FROM pg_stat_activity AS older, pg_stat_activity AS mine
-  WHERE mine.pid = $1::int4 AND older.pid = ANY (pg_blocking_pids($1::int4))
-    AND older.usename = current_user AND older.backend_start < mine.backend_start`;
+  FROM pg_stat_activity AS older
+  WHERE older.pid = ANY (pg_blocking_pids($1::int4))
+    AND older.usename = current_user AND older.wait_event_type = 'Client'`;
 
 async function connect(options: SessionOptions): Promise<Client> {
   const { config } = options;

@@ -1,13 +1,13 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createLedgerDatabase, type LedgerDatabase } from "../../test/support/ledger-database.ts";
-import { deadLetterItem, eventItem, itemOf } from "../../test/support/items.ts";
 import { auditEvent, logRecord } from "../../test/support/cloud-events.ts";
+import { deadLetterItem, eventItem, itemOf } from "../../test/support/items.ts";
+import { createLedgerDatabase, type LedgerDatabase } from "../../test/support/ledger-database.ts";
 import { encodeHeaders } from "../../test/support/reference-chain.ts";
 import { type Pg, sharedServers } from "../../test/support/servers.ts";
 import { type TcpProxy, tcpProxy } from "../../test/support/tcp-proxy.ts";
-import { type Item, keyText, type PartitionItems, planBatch, type Position, type WritePlan } from "../batch.ts";
+import { type Item, keyText, type PartitionItems, type Position, planBatch, type WritePlan } from "../batch.ts";
 import { genesis, uuidBytes } from "../chain.ts";
 import { INDEXED_TEXT_MAX_BYTES } from "../text.ts";
 import { StoreError } from "./ledger.ts";
@@ -294,19 +294,21 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
     expect((await rowsOf("events")).length).toBe(500);
   });
 
-  test("a predecessor that hangs with its locks is ended by the one it blocks", async () => {
-    newTopic();
-    const hanging = await database.connect(database.writer);
-    const successor = await ledger("successor", server, 15_000);
-    await claimOne(successor);
-    await successor.close();
-    await hanging.query("BEGIN");
-    await hanging.query("UPDATE audit.progress SET wanted_month = NULL WHERE topic_id = $1", [topicId]);
+  test.for(["older", "newer"])(
+    "a sink that hangs with its locks, on a connection that is %s, is ended by the one it blocks",
+    async (age) => {
+      newTopic();
+      const blocked = await ledger("blocked", server, 15_000);
+      await claimOne(blocked);
+      const hanging = await database.connect(database.writer);
+      await hanging.query("BEGIN");
+      await hanging.query("UPDATE audit.progress SET wanted_month = NULL WHERE topic_id = $1", [topicId]);
 
-    const again = await ledger("again", server, 15_000);
-    expect((await claimOne(again)).epoch).toBe(2n);
-    await expect(hanging.query("SELECT 1")).rejects.toThrow();
-  });
+      const claiming = age === "newer" ? blocked : await ledger("successor", server, 15_000);
+      expect((await claimOne(claiming)).epoch).toBe(2n);
+      await expect(hanging.query("SELECT 1")).rejects.toThrow();
+    },
+  );
 
   test("a month without a partition is told apart from poison, and can be asked for", async () => {
     newTopic();
