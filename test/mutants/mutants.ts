@@ -19,7 +19,7 @@ export const mutants: readonly Mutant[] = [
     file: "sink/consume.ts",
     search: "if (partition.position !== undefined) offsets.set(number, partition.position.nextOffset);",
     replace: "offsets.set(number, partition.read);",
-    tests: ["sink/consume.test.ts"],
+    tests: ["sink/consume-commit.test.ts"],
   },
   {
     name: "commit past a gap: offsets the log skips are not accounted for",
