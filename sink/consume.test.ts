@@ -77,6 +77,19 @@ describe("the loop", () => {
     expect(ledger.stored.length).toBe(10);
   });
 
+  test("says which partition cannot be read, reads the others, and goes on where it stood", async () => {
+    const { reader, ledger, owned } = await start(2);
+    reader.unreadable.set(0, new Error("checksum"));
+    for (let i = 0; i < 4; i += 1) reader.append(i % 2, event());
+    await until(() => next(ledger, 1) === 2 && owned.get(0)?.held === "Unreadable");
+    expect(next(ledger, 0)).toBe(0);
+
+    reader.unreadable.clear();
+    await until(() => next(ledger, 0) === 2);
+    expect(owned.get(0)?.held).toBeUndefined();
+    expect(ledger.stored.length).toBe(4);
+  });
+
   test("never commits past what is settled while the store is down", async () => {
     const { reader, ledger } = await start(1);
     ledger.refuse = () => new StoreError("Infrastructure", "down");

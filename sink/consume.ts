@@ -123,6 +123,8 @@ export class Consumer {
     if (fetched.position !== partition.read) return this.#deps.reader.seek(partition.number, partition.read);
     partition.endOffset = fetched.endOffset;
     if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
+    if (fetched.error !== undefined) return this.#unreadable(partition, fetched.error);
+    if (partition.held === "Unreadable") partition.held = undefined;
 
     const began = performance.now();
     const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()) });
@@ -148,6 +150,17 @@ export class Consumer {
     );
     this.#batch.drop(partition);
     partitions.hold(partition, "LogTruncated");
+  }
+
+  /** The reader tries again by itself, from the same position: said once, and by a metric as long as it lasts. */
+  #unreadable(partition: Partition, error: Error): void {
+    if (partition.held === undefined) {
+      this.#deps.log.error(
+        { partition: partition.number, position: partition.read, err: error },
+        "Cannot read partition",
+      );
+    }
+    partition.held ??= "Unreadable";
   }
 
   async #write(): Promise<void> {

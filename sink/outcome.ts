@@ -5,7 +5,9 @@ export type HoldReason =
   | "DeadLettersDisabled"
   | "MissingMonth"
   | "StoreRejectsTooMuch"
-  | "LogTruncated";
+  | "LogTruncated"
+  /** The broker or the record batch itself: nothing of it can be read for now. */
+  | "Unreadable";
 
 /** What became of a partition's part of a batch. */
 export type Outcome =

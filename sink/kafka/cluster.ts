@@ -1,5 +1,5 @@
-import { type Broker, BrokerError, errorCodes, type KafkaProtocol, type TopicMetadata } from "./protocol.ts";
 import { TopicMissingError } from "./port.ts";
+import { type Broker, BrokerError, errorCodes, type KafkaProtocol, type TopicMetadata } from "./protocol.ts";
 
 const answerMs = 10_000;
 

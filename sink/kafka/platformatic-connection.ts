@@ -1,7 +1,7 @@
 import {
-  AuthenticationError as LibraryAuthenticationError,
   Connection,
   GenericError,
+  AuthenticationError as LibraryAuthenticationError,
   ResponseError,
 } from "@platformatic/kafka";
 import type { KafkaConnection } from "./port.ts";

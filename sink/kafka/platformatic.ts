@@ -19,6 +19,7 @@ import { Connections } from "./connections.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
 import { type Api, call, open } from "./platformatic-connection.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
+import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
 import {
   type Broker,
   BrokerError,
@@ -29,7 +30,6 @@ import {
   type ProduceAnswer,
   type ProduceBatch,
 } from "./protocol.ts";
-import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
 import { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 

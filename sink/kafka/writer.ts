@@ -1,7 +1,6 @@
 import { backoffMs, pause } from "./backoff.ts";
 import { TopicView } from "./cluster.ts";
 import { type EventLogWriter, type ProducedRecord, TopicMissingError } from "./port.ts";
-import { encodeBatch, sizeBound } from "./record-batch-encoder.ts";
 import {
   type Broker,
   BrokerError,
@@ -11,6 +10,7 @@ import {
   type KafkaProtocol,
   type ProduceBatch,
 } from "./protocol.ts";
+import { encodeBatch, sizeBound } from "./record-batch-encoder.ts";
 
 /** From `send` to its answer, retries included. */
 const sendTimeoutMs = 20_000;

@@ -12,6 +12,8 @@ export class MemoryLog implements EventLogReader {
   /** Most records of one fetch of one partition. */
   fetchSize = 1_000;
   fetches = 0;
+  /** Partitions that cannot be read, and why. */
+  readonly unreadable = new Map<number, Error>();
 
   constructor(partitions: number) {
     this.partitions = Array.from({ length: partitions }, () => ({ records: [], logStart: 0n, end: 0n }));
@@ -51,7 +53,13 @@ export class MemoryLog implements EventLogReader {
       if (this.#paused.has(partition)) continue;
       const found = this.#read(partition, position);
       if (found.outOfRange !== true) this.#positions.set(partition, found.nextPosition);
-      if (found.records.length > 0 || found.outOfRange === true || found.nextPosition > position) fetched.push(found);
+      if (
+        found.records.length > 0 ||
+        found.outOfRange === true ||
+        found.error !== undefined ||
+        found.nextPosition > position
+      )
+        fetched.push(found);
     }
     await sleep(fetched.length > 0 ? 0 : Math.min(maxWaitMs, 10));
     return fetched;
@@ -71,6 +79,8 @@ export class MemoryLog implements EventLogReader {
     const known = { partition, position, logStart, endOffset: end };
     if (position < logStart || position > end)
       return { ...known, records: [], nextPosition: position, outOfRange: true };
+    const error = this.unreadable.get(partition);
+    if (error !== undefined) return { ...known, records: [], nextPosition: position, error };
     const found = records.filter(({ offset }) => offset >= position && offset >= logStart).slice(0, this.fetchSize);
     const last = found.at(-1);
     const isAll = found.length < this.fetchSize;
