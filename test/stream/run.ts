@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { startKafka } from "../../hack/servers/kafka.ts";
@@ -59,7 +59,9 @@ try {
   );
   good = lost + doubled + altered === 0 && verified.good && problems.length + verdict.problems.length === 0;
 } finally {
-  await Promise.all([kafka.stop(), postgres.stop()]);
+  await Promise.all([kafka.remove(), postgres.remove()]);
 }
+// What happened is kept where it went wrong.
+if (good) rmSync(dir, { recursive: true, force: true });
 say(good ? "Stream passed" : `Stream FAILED: run again with --seed ${seed}`);
 process.exit(good ? 0 : 1);

@@ -31,7 +31,7 @@ test.for<{ name: string; options: Pick<StreamOptions, "events" | "faults" | "cli
   const [bootstrapServers = ""] = sharedServers().kafka.bootstrapServers;
   const postgres = await startPostgres({ major, dir: join(dir, "postgres") });
   onTestFinished(async ({ task }) => {
-    await postgres.stop();
+    await postgres.remove();
     // What happened is kept where it went wrong.
     if (task.result?.state === "pass") rmSync(dir, { recursive: true, force: true });
   });
