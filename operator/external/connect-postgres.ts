@@ -58,6 +58,8 @@ export function connectPostgres(): PostgresConnections {
     const pool = new Pool({ ...config, max: SESSIONS_PER_DATABASE, idleTimeoutMillis: IDLE_MS, allowExitOnIdle: true });
     // An idle session that the server ends is replaced at the next use; without a listener it would end the process.
     pool.on("error", () => undefined);
+    // The pool takes its own listener off a client that is in use. What is running fails by itself, with the reason.
+    pool.on("connect", (client) => client.on("error", () => undefined));
     const raced = pools.get(key);
     if (raced?.user === username) return raced.pool;
     pools.set(key, { pool, user: username });
