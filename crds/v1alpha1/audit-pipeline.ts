@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { withRules } from "../rules.ts";
 import { objectMeta } from "./metadata.ts";
+import { deletion } from "./pipeline-deletion.ts";
 import { events } from "./pipeline-events.ts";
 import { sinks } from "./pipeline-sink.ts";
 import { type AuditPipelineStatus, auditPipelineStatus } from "./pipeline-status.ts";
@@ -29,6 +30,9 @@ export const auditPipelineSpec = z.strictObject({
     .describe(
       "Which events are valid, and whose they are. Default AuditEvent under the pipeline's namespace; a change restarts the sinks' pods.",
     ),
+  deletion: deletion
+    .prefault({})
+    .describe("How long a deletion waits, and for what. Default a drain of up to 10m; applied at deletion."),
   interval: duration("1s", "24h")
     .default("5m")
     .describe("How often everything is compared with the spec when nothing changes. Default 5m; applied live."),

@@ -177,13 +177,18 @@ export const auditTopicStatus = z.strictObject({
     .string()
     .max(249)
     .optional()
-    .describe("Name of a topic about to be created, written before the call, so that a crash cannot hide it."),
+    .describe("Name of the topic while it is about to be created, so that a crash cannot hide whose it is."),
   deadLetter: z
     .strictObject({
       topicName: z.string().max(249).optional().describe("Name of the dead-letter topic in Kafka."),
       topicId: z.string().max(36).optional().describe("Kafka's id of the dead-letter topic."),
       partitions: z.int().min(0).optional().describe("Partitions the dead-letter topic has."),
       ownership: ownership.optional().describe("Whether the operator created the topic, or took over one it found."),
+      intent: z
+        .string()
+        .max(249)
+        .optional()
+        .describe("Name of the dead-letter topic while it is about to be created, as intent is for the topic."),
     })
     .optional()
     .describe("What the operator found about the dead-letter topic."),

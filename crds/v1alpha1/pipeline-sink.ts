@@ -114,7 +114,8 @@ const delivery = z
   .prefault({})
   .describe("How events are batched and retried. Default 5000 events, 8Mi or 1s; a change restarts the sink's pods.");
 
-const sink = z
+/** One sink, as it stands in the spec and, to be torn down by, on its ConfigMap. */
+export const sink = z
   .strictObject({
     name: dnsLabel(20).describe(
       "Name of the sink, unique in the pipeline. Required; a new name is a new sink. Example: ledger.",

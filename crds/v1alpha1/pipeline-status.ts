@@ -63,6 +63,7 @@ export const auditPipelineStatus = z.strictObject({
           id: z.string().max(253).optional().describe("Its id where the back-end gives one."),
           ownership: ownership.describe("Whether the operator created it, or took over one it found."),
           policy: keepOrDelete.describe("What happens to it at deletion."),
+          sink: name("The sink it was made for; absent for what the pipeline shares."),
         })
         .describe("One object."),
     )
@@ -70,6 +71,15 @@ export const auditPipelineStatus = z.strictObject({
     .meta({ "x-kubernetes-list-type": "atomic" })
     .optional()
     .describe("Everything made outside the cluster and for it."),
+  teardown: z
+    .strictObject({
+      recordsLeft: count(
+        "Records that no sink had stored when the sinks were stopped; absent where it was not found out.",
+      ),
+      topicUid: z.string().max(63).optional().describe("Uid of the AuditTopic that goes with the pipeline."),
+    })
+    .optional()
+    .describe("What the deletion found out once, before it took anything down."),
 });
 export interface AuditPipelineStatus extends z.output<typeof auditPipelineStatus> {}
 export type SinkStatus = NonNullable<AuditPipelineStatus["sinks"]>[number];

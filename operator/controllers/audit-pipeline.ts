@@ -3,7 +3,8 @@ import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts
 import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { PIPELINE_LABEL } from "../desired/sink-labels.ts";
-import type { Key, Reconciler } from "../runtime/controller.ts";
+import type { KafkaGroups } from "../external/kafka-group.ts";
+import type { Key, Reconciler, Tools } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import {
   blockedPipelineStatus,
@@ -11,20 +12,21 @@ import {
   type PipelineOutcome,
   pipelineStatus,
 } from "../status/audit-pipeline.ts";
-import { Attempts, PartialFailure } from "./attempts.ts";
+import { Attempts } from "./attempts.ts";
 import { teardownPipeline } from "./audit-pipeline-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
+import { formerSinks } from "./former-sinks.ts";
+import { keepMonths } from "./month-keeper.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
-import { removeFormerSinks } from "./sink-teardown.ts";
+import { settleSink, stopSink } from "./sink-teardown.ts";
+import { statusAfter } from "./status-after.ts";
 import { validated } from "./validated.ts";
-import { wantedMonths } from "./wanted-months.ts";
 
 /** Topic, then each sink's ledger, credentials, workload and flow; a sink that left the spec is torn down. */
 export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, PipelineOutcome> {
   const now = () => rfc3339(deps.now());
-  const wanted = wantedMonths();
 
   return {
     kind: AUDIT_PIPELINE.kind,
@@ -40,48 +42,56 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     async reconcile(resource, tools) {
       const pipeline = validated(resource);
       const attempts = new Attempts();
-      const found = await attempts.run(() => ensurePipelineTopic(pipeline, tools.store));
-      const topic = "value" in found ? found.value.topic : undefined;
-      const broker = "value" in found ? brokerOf(found.value.resource, deps) : undefined;
+      const found = await attempts.run(async () => {
+        const made = await ensurePipelineTopic(pipeline, tools.store);
+        return { ...made, broker: brokerOf(made.resource, deps) };
+      });
+      const { topic, broker } = "value" in found ? found.value : {};
 
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
-        sinks.push(await ensureSink({ pipeline, sink, topic, broker, wanted }, tools, deps, attempts));
+        sinks.push(await ensureSink({ pipeline, sink, topic, broker }, tools, deps, attempts));
       }
-      const removal = await attempts.run(() => removeFormerSinks(pipeline, tools, deps));
+      const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 
       return attempts.end<PipelineOutcome>({
         topicReport: "report" in found ? found.report : topicReport(found.value.resource),
         ...(topic === undefined ? {} : { topic }),
         sinks,
         ...("report" in removal ? { removed: removal.report } : {}),
-        inventory: "value" in found ? topicInventory(pipeline, found.value.resource) : knownTopics(pipeline),
+        ...("value" in found ? { inventory: topicInventory(pipeline, found.value.resource) } : {}),
       });
     },
 
     async finalize(pipeline, tools) {
       await teardownPipeline(pipeline, tools, deps);
-      wanted.forget(pipeline.metadata);
       return "done";
     },
 
     status(pipeline, result) {
-      switch (result.kind) {
-        case "Reconciled":
-          return pipelineStatus(pipeline, result.outcome, now());
-        case "Failed":
-          return result.error instanceof PartialFailure
-            ? pipelineStatus(pipeline, result.error.outcome as PipelineOutcome, now())
-            : failedPipelineStatus(pipeline, result.error, now());
-        case "FinalizeBlocked":
-          return blockedPipelineStatus(pipeline, result.error, now());
-        case "Paused":
-          return pipeline.status;
-      }
+      return statusAfter(result, {
+        reconciled: (outcome) => pipelineStatus(pipeline, outcome, now()),
+        failed: (error) => failedPipelineStatus(pipeline, error, now()),
+        blocked: (error) => blockedPipelineStatus(pipeline, error, now()),
+        present: pipeline.status,
+      });
     },
 
-    background: (wake, signal) => wanted.watch(wake, signal),
+    background: ({ store, wake, log, signal }) => keepMonths(deps, store, wake, log, signal),
   };
+}
+
+/** A sink that left the spec goes as in a deletion: it stops, and what it used is settled by its own last policy. */
+async function removeFormerSinks(
+  pipeline: AuditPipeline,
+  groups: KafkaGroups | undefined,
+  tools: Tools<AuditPipeline>,
+  deps: Deps,
+): Promise<void> {
+  for (const sink of await formerSinks(pipeline, tools)) {
+    await stopSink(pipeline, sink, tools, deps);
+    await settleSink(pipeline, sink, groups, tools, deps);
+  }
 }
 
 function brokerOf({ metadata, spec }: AuditTopic, { config, kafka }: Deps) {
@@ -109,8 +119,6 @@ function topicInventory(pipeline: AuditPipeline, { spec, status }: AuditTopic): 
     ...item(status?.deadLetter?.topicName, status?.deadLetter?.topicId),
   ];
 }
-
-const knownTopics = ({ status }: AuditPipeline) => status?.inventory?.filter(({ kind }) => kind === "Topic") ?? [];
 
 /** The pipelines that read a topic. */
 async function readersOf({ metadata: { namespace, name } }: KubeObject, store: ObjectStore): Promise<Key[]> {

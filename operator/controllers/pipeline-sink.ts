@@ -10,12 +10,11 @@ import { credentialFingerprint } from "../external/scram.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
-import type { Report } from "../status/conditions.ts";
+import type { Report, Trouble } from "../status/conditions.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { ensureLedger, type LedgerPlace, ledgerPlace, proveCredentials, type ReadyLedger } from "./sink-ledger.ts";
-import type { WantedMonths } from "./wanted-months.ts";
 
 interface SinkStep {
   readonly pipeline: AuditPipeline;
@@ -24,7 +23,6 @@ interface SinkStep {
   /** Absent while the topic is not there: the ledger is made all the same. */
   readonly topic: TopicInUse | undefined;
   readonly broker: { readonly backend: KafkaBackend; readonly kafka: Kafka } | undefined;
-  readonly wanted: WantedMonths;
 }
 
 /** Ledger, credentials, workload, flow: one sink, each step with a report of its own. */
@@ -45,26 +43,21 @@ export async function ensureSink(
   const full = { ...step, names };
 
   const placed = await attempts.run(async () => ledgerPlace(pipeline, sink, deps));
-  if ("report" in placed)
-    return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report), inventory: [] };
+  if ("report" in placed) return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report) };
   const place = placed.value;
   const made = await attempts.run(async () => {
     const oldestRecordMs = await oldestRecord(full);
     const input = { pipeline, sink, names, place, oldestRecordMs };
     return { input, ready: await ensureLedger(input, tools, deps) };
   });
-  if ("report" in made) {
-    const inventory = wasMade(pipeline, sink) ? inventoryOf(sink, place) : [];
-    return { ...base, store: made.report, ...allWaiting("StoresReady", made.report), inventory };
-  }
+  if ("report" in made) return { ...base, store: made.report, ...allWaiting("StoresReady", made.report) };
   const { input, ready } = made.value;
-  step.wanted.remember(pipeline.metadata, sink.name, ready);
   const ledger = { database: place.ledger.database, schema: place.ledger.schema, months: ready.months };
   const found = {
     ...base,
     store: ok(`${ledger.database}.${ledger.schema}`),
     ledger,
-    inventory: inventoryOf(sink, input.place),
+    inventory: inventoryOf(sink, place, ready),
   };
 
   const proven = await attempts.run(() => proveCredentials(input, ready, tools));
@@ -151,37 +144,33 @@ async function measureFlow({ topic, broker }: SinkStep, ready: ReadyLedger): Pro
   return sinkLag(ready.progress, { topicId: topic.topicId, starts, ends });
 }
 
-function inventoryOf({ postgres, deletionPolicy }: SinkSpec, { ledger }: LedgerPlace): InventoryItem[] {
+function inventoryOf(sink: SinkSpec, { ledger }: LedgerPlace, { ownsDatabase }: ReadyLedger): InventoryItem[] {
+  const { database, roles } = sink.deletionPolicy;
   const item = (kind: string, name: string, policy: "Retain" | "Delete"): InventoryItem => ({
     kind,
     name,
     ownership: "Created",
     policy,
+    sink: sink.name,
   });
   return [
-    item("PostgresDatabase", ledger.database, deletionPolicy.database),
-    item("PostgresRole", ledger.owner, deletionPolicy.database),
-    item("PostgresRole", ledger.writer, deletionPolicy.roles),
-    item("PostgresRole", ledger.reader, deletionPolicy.database),
-    ...(postgres.schema === "audit"
-      ? []
-      : [item("PostgresSchema", `${ledger.database}.${ledger.schema}`, deletionPolicy.database)]),
+    ...(ownsDatabase ? [item("PostgresDatabase", ledger.database, database)] : []),
+    item("PostgresSchema", `${ledger.database}.${ledger.schema}`, database),
+    item("PostgresRole", ledger.owner, database),
+    item("PostgresRole", ledger.writer, roles),
+    item("PostgresRole", ledger.reader, database),
   ];
 }
 
 const ok = (message: string): Report => ({ kind: "Ok", message });
 
-const waitingFor = (component: string, cause: Exclude<Report, { kind: "Ok" }>): Report => ({
+const waitingFor = (component: string, cause: Trouble): Report => ({
   kind: "Waiting",
   reason: cause.reason,
   message: `Waits for ${component}: ${cause.message}`,
 });
 
-const allWaiting = (component: string, cause: Exclude<Report, { kind: "Ok" }>) => {
+const allWaiting = (component: string, cause: Trouble) => {
   const waiting = waitingFor(component, cause);
   return { credentials: waiting, workload: waiting, flow: waiting };
 };
-
-/** What was made stays in the inventory while its server is away. */
-const wasMade = ({ status }: AuditPipeline, sink: SinkSpec) =>
-  status?.sinks?.some(({ name, postgres }) => name === sink.name && postgres !== undefined) === true;

@@ -13,10 +13,12 @@ import {
 } from "../external/postgres-ledger.ts";
 import { credentialFingerprint } from "../external/scram.ts";
 import type { Plan } from "../plan/plan.ts";
-import { type LedgerAction, planLedger } from "../plan/postgres-ledger.ts";
+import { type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
+import { databaseOwnership } from "../plan/postgres-ownership.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
+import { recordSink } from "./former-sinks.ts";
 import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
 
 /** Where one sink's ledger is, and whose it is. */
@@ -45,6 +47,8 @@ export interface ReadyLedger {
   readonly probed: string | undefined;
   /** Something was changed in this pass: what was probed before is no proof any more. */
   readonly changed: boolean;
+  /** False: the platform's own, in which only the schema is ours. */
+  readonly ownsDatabase: boolean;
 }
 
 interface LedgerInput {
@@ -83,6 +87,7 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
   // Somebody else's ledger: hands off. A hand-made grant or a changed table: reported, and the rest is kept up all the same.
   if (refusal !== undefined && plan.actions.length === 0) throw new StalledError(refusal.reason, refusal.message);
 
+  await recordSink(input.pipeline, sink, tools);
   await writeSecrets(credentials, passwords, plan.actions.length === 0 ? probed : undefined, tools.store);
   for (const action of plan.actions) {
     tools.log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
@@ -90,9 +95,21 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
   }
   await announceTakeBack(plan, place, tools);
   if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
-  const { months: present } = plan.actions.length === 0 ? observed : await access.observe();
-  return { access, months: present, progress, passwords, probed, changed: plan.actions.length > 0 };
+  const after = plan.actions.length === 0 ? observed : await access.observe();
+  const changed = plan.actions.length > 0;
+  return {
+    access,
+    months: after.months,
+    progress,
+    passwords,
+    probed,
+    changed,
+    ownsDatabase: ownsDatabase(place, after),
+  };
 }
+
+const ownsDatabase = ({ ledger, identity }: LedgerPlace, { database }: ObservedLedger) =>
+  database !== undefined && databaseOwnership(ledger, identity, database) === "Ours";
 
 async function announceTakeBack(
   plan: Plan<LedgerAction>,

@@ -14,6 +14,8 @@ const INVALID = new Set([
   "INVALID_REPLICA_ASSIGNMENT",
   "INVALID_REQUEST",
   "POLICY_VIOLATION",
+  // delete.topic.enable=false
+  "TOPIC_DELETION_DISABLED",
 ]);
 
 interface KafkaFault {

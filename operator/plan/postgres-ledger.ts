@@ -15,6 +15,7 @@ import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Plan, Refusal } from "./plan.ts";
 import { type Acl, planGrants, type SetGrants } from "./postgres-grants.ts";
 import {
+  type Conflict,
   conflict,
   databaseOwnership,
   type Marker,
@@ -132,7 +133,7 @@ export function planLedger(desired: Ledger, observed: ObservedLedger, hints: Led
 export const ROLES = ["owner", "writer", "reader"] as const satisfies readonly LedgerRole[];
 
 /** Every object that exists must be ours, or released by an earlier resource of the same name. */
-export function findConflicts(names: LedgerNames, identity: LedgerIdentity, observed: ObservedLedger): Refusal[] {
+export function findConflicts(names: LedgerNames, identity: LedgerIdentity, observed: ObservedLedger): Conflict[] {
   const roles = ROLES.flatMap((role) => {
     const found = observed.roles[role];
     if (found === undefined || ownership(found.marker, identity) !== "Foreign") return [];

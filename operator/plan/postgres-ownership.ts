@@ -64,7 +64,7 @@ export function databaseOwnership(
   names: LedgerNames,
   identity: LedgerIdentity,
   observed: ObservedDatabase,
-): "Ours" | "SchemaOnly" | Refusal {
+): "Ours" | "SchemaOnly" | Conflict {
   const { owner, marker, ownerMarker } = observed;
   if (owner === names.owner) {
     return ownership(ownerMarker, identity) === "Foreign" ? conflict("Database", names.database, ownerMarker) : "Ours";
@@ -74,18 +74,24 @@ export function databaseOwnership(
   return "SchemaOnly";
 }
 
-export function conflict(kind: "Role" | "Database" | "Schema", name: string, marker: Marker | undefined): Refusal {
-  const reason = `${kind}Conflict`;
+/** A refusal that says which object stands in the way. */
+export interface Conflict extends Refusal {
+  readonly object: "Role" | "Database" | "Schema";
+  readonly name: string;
+}
+
+export function conflict(kind: Conflict["object"], name: string, marker: Marker | undefined): Conflict {
+  const found = { reason: `${kind}Conflict`, object: kind, name };
   const object = `${kind} ${JSON.stringify(name)}`;
   if (marker === undefined) {
     return {
-      reason,
+      ...found,
       message: `${object} exists and was not made by this operator: choose another name, or drop it if nobody needs it`,
     };
   }
   const { clusterId, namespace, name: resource, sink, uid } = marker;
   return {
-    reason,
+    ...found,
     message: `${object} belongs to ${namespace}/${resource} (sink ${sink}, uid ${uid}, cluster ${clusterId}): choose another name, or, if that resource is gone, set "state":"Released" in the object's COMMENT`,
   };
 }

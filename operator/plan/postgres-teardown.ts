@@ -1,8 +1,8 @@
 import type { LedgerRole } from "../desired/postgres-ledger.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
-import type { Plan, Refusal } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import { findConflicts, type LedgerAction, type ObservedLedger } from "./postgres-ledger.ts";
-import { databaseOwnership, type Marker, ownership } from "./postgres-ownership.ts";
+import { type Conflict, databaseOwnership, type Marker, ownership } from "./postgres-ownership.ts";
 
 export interface TeardownPolicy {
   readonly database: "Retain" | "Delete";
@@ -23,7 +23,7 @@ export interface LedgerItem {
 export interface TeardownPlan extends Plan<LedgerAction> {
   readonly items: readonly LedgerItem[];
   /** Objects by our names that are somebody else's: left as they are, and no reason to hold up the deletion. */
-  readonly leftAlone: readonly Refusal[];
+  readonly leftAlone: readonly Conflict[];
 }
 
 /**
@@ -75,12 +75,7 @@ function destroy(target: Target): Step[] {
   const { database, schema } = target.names;
   const data: Step[] =
     databaseIs(target) === "SchemaOnly"
-      ? [
-          {
-            item: deleted("PostgresSchema", `${database}.${schema}`),
-            ...(schemaIsOurs(target) && { action: { kind: "DropSchema", schema } }),
-          },
-        ]
+      ? dropSchema(target, schema, deleted("PostgresSchema", `${database}.${schema}`))
       : databaseIs(target) === "Foreign"
         ? []
         : [
@@ -106,6 +101,12 @@ function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
     // Last: a database is ours by its owner's marker.
     ...releaseRole(target, "owner", "it stays as long as the database"),
   ];
+}
+
+/** Gone already counts as deleted; a schema of somebody else is not among the items. */
+function dropSchema(target: Target, schema: string, item: LedgerItem): Step[] {
+  if (target.observed.schema === undefined) return [{ item }];
+  return schemaIsOurs(target) ? [{ item, action: { kind: "DropSchema", schema } }] : [];
 }
 
 function dropRole({ names, identity, observed }: Target, kind: LedgerRole): Step[] {

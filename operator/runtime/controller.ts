@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { EventDraft, KubeObject, ObjectStore } from "./object-store.ts";
+import type { Problem } from "./problems.ts";
 
 /** A resource of the controller's own kind. */
 export interface Key {
@@ -14,6 +15,11 @@ export type Resource = KubeObject & { spec?: unknown; status?: unknown };
 export interface Outcome {
   /** Look again after this long; default the reconciler's `interval`. Jitter is added by the loop. */
   readonly requeueAfterMs?: number;
+  /**
+   * What stood in the way of single parts while the pass went on with the others. One that is `Failed` brings the
+   * resource back with back-off, and no later than `requeueAfterMs`.
+   */
+  readonly problems?: readonly Problem[];
 }
 
 /** What `status` is built from. */
@@ -31,7 +37,7 @@ export interface Tools<R extends Resource> {
   readonly store: ObjectStore;
   /** Carries controller, namespace and name. */
   readonly log: Logger;
-  /** Aborted when the process stops: a pass should then end soon, at a safe point. */
+  /** Aborted when the process stops or the pass takes too long: it should then end soon, at a safe point. */
   readonly signal: AbortSignal;
   /**
    * Writes `status` now, in the middle of a pass: for an intent that must survive a crash between it and the act.
@@ -48,6 +54,14 @@ export interface SecondaryWatch {
   kind: string;
   /** The object as it is now, or as it last was when deleted. */
   map(object: KubeObject, store: ObjectStore): readonly Key[] | Promise<readonly Key[]>;
+}
+
+/** What work beside the loop is given. */
+export interface BackgroundTools {
+  readonly store: ObjectStore;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  wake(key: Key): void;
 }
 
 /**
@@ -71,5 +85,5 @@ export interface Reconciler<R extends Resource, O extends Outcome = Outcome> {
   /** Milliseconds between passes while nothing happens. */
   interval(resource: R): number;
   /** Runs beside the loop, restarted with back-off when it throws: timers and pollers that wake resources. */
-  background?(wake: (key: Key) => void, signal: AbortSignal): Promise<void>;
+  background?(tools: BackgroundTools): Promise<void>;
 }

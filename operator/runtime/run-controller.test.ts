@@ -290,11 +290,13 @@ describe("runController", () => {
     await expect.poll(() => passes.length, within).toBeGreaterThan(4);
     fail = false;
     await expect.poll(async () => (await get())?.status, within).toEqual(ready("True", "Reconciled"));
-    const { items } = await store.list<KubeObject & { reason: string; type: string; series: { count: number } }>(
-      "Event",
-    );
-    const seen = items.map(({ reason, type, series }) => `${type} ${reason} ${series.count}`).toSorted();
-    expect(seen).toEqual(["Normal Reconciled 1", "Warning Failed 1"]);
+    const seen = async () => {
+      const { items } = await store.list<KubeObject & { reason: string; type: string; series: { count: number } }>(
+        "Event",
+      );
+      return items.map(({ reason, type, series }) => `${type} ${reason} ${series.count}`).toSorted();
+    };
+    await expect.poll(seen, within).toEqual(["Normal Reconciled 1", "Warning Failed 1"]);
   });
 
   test("another kind wakes what it maps to, also when it is deleted, and a mapping that throws harms nothing", async () => {
@@ -331,7 +333,7 @@ describe("runController", () => {
   test("background work wakes resources, and comes back after it fails", async () => {
     let starts = 0;
     run({
-      async background(wake, signal) {
+      async background({ wake, signal }) {
         starts += 1;
         if (starts === 1) throw new Error("boom");
         wake({ namespace: "n", name: "one" });
@@ -341,6 +343,118 @@ describe("runController", () => {
     await apply();
     await expect.poll(() => starts, within).toBe(2);
     await expect.poll(() => passes.length, within).toBeGreaterThan(1);
+  });
+
+  describe("what single parts of a pass met", () => {
+    const waiting = { kind: "Waiting", reason: "Down", message: "3 records left" } as const;
+    const stalled = { kind: "Stalled", reason: "Bad", message: "not allowed" } as const;
+    const failed = { kind: "Failed", reason: "Failed", message: "boom", error: new Error("boom") } as const;
+
+    test("is logged once, and again when it is over or another", async () => {
+      const lines: { msg: string; reason?: string }[] = [];
+      const log = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) });
+      let left = 100;
+      let problems: Outcome["problems"] = [stalled];
+      const reconcile = async (): Promise<Outcome> => {
+        passes.push("");
+        left -= 1;
+        return { problems: [{ ...waiting, message: `${left} records left` }, ...(problems ?? [])] };
+      };
+      run({ interval: () => 10, reconcile }, { log });
+      await apply();
+      await expect.poll(() => passes.length, within).toBeGreaterThan(8);
+      expect(lines.map(({ reason }) => reason)).toEqual(["Down", "Bad"]);
+      problems = [failed];
+      await expect.poll(() => lines.length, within).toBeGreaterThan(2);
+      await quiet();
+      expect(lines.slice(2).map(({ msg, reason }) => `${msg}: ${reason}`)).toEqual(["Reconcile failed: Failed"]);
+    });
+
+    test("is counted, and stands in a gauge until it is over", async () => {
+      const registry = new Registry();
+      let problems: Outcome["problems"] = [waiting, stalled];
+      const reconcile = async (): Promise<Outcome> => ({ ...(problems && { problems }), requeueAfterMs: 20 });
+      run({ reconcile }, { metrics: controllerMetrics(registry)("configmap", 4) });
+      await apply();
+      const text = () => registry.metrics();
+      const labels = 'controller="configmap",kind="Stalled",reason="Bad"';
+      const gauge = (value: number) => new RegExp(`^audit_pipeline_resource_problems\\{${labels}\\} ${value}$`, "m");
+      await expect.poll(text, within).toMatch(gauge(1));
+      expect(await text()).toMatch(new RegExp(`^audit_pipeline_reconcile_problems_total\\{${labels}\\} [1-9]`, "m"));
+      expect(await text()).toMatch(
+        /^controller_runtime_terminal_reconcile_errors_total\{controller="configmap"\} [1-9]/m,
+      );
+      problems = undefined;
+      await expect.poll(text, within).toMatch(gauge(0));
+    });
+
+    test("does not let a back-off hold up a sibling's short wait", async () => {
+      const reconcile = async (): Promise<Outcome> => {
+        passes.push("");
+        return { problems: [waiting, failed], requeueAfterMs: 20 };
+      };
+      run({ reconcile }, { backoff: { baseMs: 60_000, maxMs: 60_000 } });
+      await apply();
+      await expect.poll(() => passes.length, within).toBeGreaterThan(5);
+    });
+  });
+
+  describe("a pass that takes too long", () => {
+    test("is told to end, counts as failed, says why, and comes again", async () => {
+      const lines: { level: number; message?: string }[] = [];
+      const log = pino({}, { write: (line: string) => lines.push(JSON.parse(line)) });
+      const registry = new Registry();
+      const metrics = controllerMetrics(registry)("configmap", 4);
+      let told: unknown;
+      run(
+        {
+          async reconcile(_, { signal }) {
+            passes.push("");
+            if (passes.length > 1) return {};
+            await new Promise((_resolve, reject) =>
+              signal.addEventListener("abort", () => reject(new Error("broken off"))),
+            );
+            return {};
+          },
+          status: (_, result) => {
+            if (result.kind === "Failed") told = result.error;
+            return ready(result.kind === "Reconciled" ? "True" : "False", result.kind);
+          },
+        },
+        { passTimeoutMs: 100, log, metrics },
+      );
+      await apply();
+      await expect.poll(async () => (await get())?.status, within).toEqual(ready("True", "Reconciled"));
+      expect(String(told)).toContain("took longer than 0.1 s");
+      expect(lines.filter(({ level }) => level === 50).map(({ message }) => message)).toEqual([
+        expect.stringContaining("took longer than 0.1 s"),
+      ]);
+      expect(await registry.metrics()).toMatch(
+        /^controller_runtime_reconcile_errors_total\{controller="configmap"\} 1$/m,
+      );
+    });
+
+    test("keeps its key but not its worker when it does not listen, and holds up no stop", async () => {
+      const controller = run(
+        {
+          async reconcile({ metadata }) {
+            passes.push(metadata.name);
+            if (metadata.name === "one") await new Promise(() => undefined);
+            return {};
+          },
+        },
+        { concurrency: 1, passTimeoutMs: 100 },
+      );
+      await apply();
+      await expect.poll(() => passes, within).toEqual(["one"]);
+      await store.apply({ ...thing(), metadata: { namespace: "n", name: "two" } }, { fieldManager: "test" });
+      await expect.poll(() => passes, within).toContain("two");
+      await apply({ v: "changed" });
+      await quiet();
+      expect(passes.filter((name) => name === "one")).toHaveLength(1);
+      stop.abort();
+      await controller.stopped;
+    });
   });
 
   test("stops when told, after the pass that is going on", async () => {

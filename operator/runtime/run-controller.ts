@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { backoffMs, jitterMs, sleep } from "./backoff.ts";
-import type { Key, Outcome, Reconciler, Resource } from "./controller.ts";
+import type { BackgroundTools, Key, Outcome, Reconciler, Resource } from "./controller.ts";
 import type { ControllerMetrics } from "./metrics.ts";
 import type { KubeObject, ObjectStore } from "./object-store.ts";
-import { type Next, pass } from "./pass.ts";
+import { type Next, PassTimeoutError, pass } from "./pass.ts";
+import { problemOf, StandingProblems } from "./problems.ts";
 import { WorkQueue } from "./queue.ts";
 import { runWatch, type Seen } from "./watch.ts";
 
@@ -21,6 +22,8 @@ export interface RunOptions {
   concurrency?: number;
   /** Back-off of failing passes. */
   backoff?: { baseMs: number; maxMs: number };
+  /** How long one pass may take before it is told to end and counts as failed. */
+  passTimeoutMs?: number;
   /** How long a stalled resource is left alone. */
   stalledResyncMs?: number;
   relistMs?: number;
@@ -48,17 +51,31 @@ export function runController<R extends Resource, O extends Outcome>(
 
   const queue = new WorkQueue({
     concurrency,
-    work: (id) => work(id),
+    work: (id, leaveSlot) => work(id, leaveSlot),
     ...(metrics && { observer: metrics.queue }),
   });
 
-  const work = async (id: string): Promise<void> => {
-    const key = keyOf(id);
+  const standing = new StandingProblems(metrics?.problems);
+  const { passTimeoutMs = 300_000 } = options;
+
+  const work = async (id: string, leaveSlot: () => void): Promise<void> => {
+    const passLog = log.child(keyOf(id));
     const start = performance.now();
+    const limit = new AbortController();
+    const timer = setTimeout(() => {
+      const error = new PassTimeoutError(passTimeoutMs);
+      limit.abort(error);
+      standing.update(id, [problemOf(error)], passLog);
+      metrics?.reconciled("error", performance.now() - start, false);
+      leaveSlot();
+    }, passTimeoutMs);
     metrics?.active(1);
-    const next = await pass(reconciler, key, { ...options, log: log.child(key) });
+    const context = { ...options, log: passLog, signal: AbortSignal.any([signal, limit.signal]) };
+    const next = await pass(reconciler, keyOf(id), context);
+    clearTimeout(timer);
     metrics?.active(-1);
-    metrics?.reconciled(resultOf(next), performance.now() - start, next.kind === "Await" && next.stalled);
+    if (!limit.signal.aborted) metrics?.reconciled(resultOf(next), performance.now() - start, isStalled(next));
+    if (!(next.kind === "Retry" && next.movedOn)) standing.update(id, next.problems ?? [], passLog);
     schedule(id, next);
   };
 
@@ -69,9 +86,10 @@ export function runController<R extends Resource, O extends Outcome>(
     if (next.kind !== "Retry" || signal.aborted) return;
     const count = (failures.get(id) ?? 0) + 1;
     failures.set(id, count);
-    const waitMs = backoffMs(count, options.backoff ?? { baseMs: 500, maxMs: 300_000 });
-    if (next.movedOn) log.debug({ ...keyOf(id), waitMs }, "Resource moved on, reading it again");
-    else log.error({ err: next.error, ...keyOf(id), waitMs }, "Reconcile failed");
+    const backoff = backoffMs(count, options.backoff ?? { baseMs: 500, maxMs: 300_000 });
+    const waitMs = Math.min(backoff, next.atMostMs ?? backoff);
+    const what = next.movedOn ? "Resource moved on, reading it again" : "Trying again after a failure";
+    log.debug({ ...keyOf(id), waitMs }, what);
     metrics?.retried();
     queue.addAfter(id, waitMs);
   };
@@ -103,7 +121,7 @@ export function runController<R extends Resource, O extends Outcome>(
           .catch((error: unknown) => log.error({ err: error, kind }, "Mapping to owner failed"));
       }),
     ),
-    background(reconciler, wake, signal, log),
+    background(reconciler, { store, wake, signal, log }),
   ];
 
   const started = performance.now();
@@ -129,13 +147,12 @@ function wakes({ metadata: now }: Seen, before: Seen | undefined): boolean {
 
 async function background<R extends Resource, O extends Outcome>(
   reconciler: Reconciler<R, O>,
-  wake: (key: Key) => void,
-  signal: AbortSignal,
-  log: Logger,
+  tools: BackgroundTools,
 ): Promise<void> {
+  const { signal, log } = tools;
   for (let failures = 1; reconciler.background !== undefined && !signal.aborted; failures += 1) {
     try {
-      await reconciler.background(wake, signal);
+      await reconciler.background(tools);
       return;
     } catch (error) {
       const waitMs = backoffMs(failures, { baseMs: 1_000, maxMs: 60_000 });
@@ -146,9 +163,12 @@ async function background<R extends Resource, O extends Outcome>(
 }
 
 function resultOf(next: Next): "success" | "requeue_after" | "error" {
+  if (isStalled(next)) return "error";
   if (next.kind === "After") return "requeue_after";
-  return next.kind === "Retry" || (next.kind === "Await" && next.stalled) ? "error" : "success";
+  return next.kind === "Retry" ? "error" : "success";
 }
+
+const isStalled = ({ problems = [] }: Next) => problems.some(({ kind }) => kind === "Stalled");
 
 /** Names hold no slash. */
 function keyOf(id: string): Key {

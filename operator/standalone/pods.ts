@@ -190,7 +190,7 @@ export function podRunner(options: PodRunnerOptions): PodRunner {
       },
       interval: () => lookMs,
       /** A crash of the operator between fork and exec leaves a process that no search can see yet. */
-      async background(wakeUp, signal) {
+      async background({ wake: wakeUp, signal }) {
         wake = wakeUp;
         while (!signal.aborted) {
           await endDoubles();

@@ -7,7 +7,7 @@ import type {
 import type { ConditionType } from "../../crds/v1alpha1/conditions.ts";
 import type { Month } from "../desired/postgres-month.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
-import { type Finding, nextConditions, type Report, reportOf, summary } from "./conditions.ts";
+import { blockedConditions, componentFinding, nextConditions, type Report, reportOf, summary } from "./conditions.ts";
 
 /** What a pass found out about the topic a pipeline reads. */
 export interface TopicInUse {
@@ -30,7 +30,7 @@ export interface SinkFinding {
   readonly replicas: number;
   readonly readyReplicas?: number;
   readonly lag?: number;
-  readonly inventory: readonly InventoryItem[];
+  readonly inventory?: readonly InventoryItem[];
 }
 
 export interface PipelineOutcome {
@@ -40,15 +40,13 @@ export interface PipelineOutcome {
   readonly sinks: readonly SinkFinding[];
   /** Sinks that left the spec and are not torn down yet. */
   readonly removed?: Report;
-  readonly inventory: readonly InventoryItem[];
+  /** What all sinks share. Absent: not looked at. */
+  readonly inventory?: readonly InventoryItem[];
 }
 
 /** One condition for each component, and `Ready` over all of them. */
-export function pipelineStatus(
-  pipeline: AuditPipeline,
-  { topic, topicReport, sinks, removed, inventory }: PipelineOutcome,
-  now: string,
-): AuditPipelineStatus {
+export function pipelineStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: string): AuditPipelineStatus {
+  const { topic, topicReport, sinks, removed } = outcome;
   const components: readonly (readonly [ConditionType, readonly Report[]])[] = [
     ["TopicsReady", [topicReport]],
     ["StoresReady", sinks.map(({ store }) => store)],
@@ -76,8 +74,19 @@ export function pipelineStatus(
         pipeline.status?.sinks?.find(({ name }) => name === sink.name),
       ),
     ),
-    inventory: [...inventory, ...sinks.flatMap((sink) => sink.inventory)],
+    inventory: inventoryAfter(pipeline, outcome),
   };
+}
+
+/** What was made stays in the inventory until it is seen to be gone: a server that is away, or a sink on its way out, hides nothing. */
+function inventoryAfter({ status }: AuditPipeline, { inventory, sinks, removed }: PipelineOutcome): InventoryItem[] {
+  const before = status?.inventory ?? [];
+  const leaving = before.filter(({ sink }) => sink !== undefined && !sinks.some(({ name }) => name === sink));
+  return [
+    ...(inventory ?? before.filter(({ sink }) => sink === undefined)),
+    ...sinks.flatMap(({ name, inventory: seen }) => seen ?? before.filter(({ sink }) => sink === name)),
+    ...(removed === undefined ? [] : leaving),
+  ];
 }
 
 /** The status after a pass that got nowhere: what was known stays. */
@@ -95,25 +104,12 @@ export function failedPipelineStatus(pipeline: AuditPipeline, error: unknown, no
 
 /** The status while a deletion waits. */
 export function blockedPipelineStatus(pipeline: AuditPipeline, error: unknown, now: string): AuditPipelineStatus {
-  const { reason, message } = reportOf(error);
   const { generation } = pipeline.metadata;
-  const previous = pipeline.status?.conditions ?? [];
-  const blocked: Finding = { type: "DeletionBlocked", status: "True", reason, message };
   return {
     ...pipeline.status,
-    conditions: [
-      ...previous.filter(({ type }) => type !== "DeletionBlocked"),
-      ...nextConditions(previous, [blocked], { generation, now }),
-    ],
+    observedGeneration: generation,
+    conditions: blockedConditions(pipeline.status?.conditions, error, { generation, now }),
   };
-}
-
-function componentFinding(type: ConditionType, reports: readonly Report[]): Finding {
-  const bad = reports.find((report) => report.kind === "Stalled") ?? reports.find((report) => report.kind !== "Ok");
-  if (bad !== undefined && bad.kind !== "Ok")
-    return { type, status: "False", reason: bad.reason, message: bad.message };
-  const messages = reports.map((report) => report.message).filter((message) => message !== "");
-  return { type, status: "True", reason: "Succeeded", message: messages.join("; ") };
 }
 
 /** What this pass did not see (a back-end away) stays as it was last seen. */

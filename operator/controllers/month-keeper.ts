@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import { AUDIT_PIPELINE, type AuditPipeline, type SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { desiredMonths, type Month } from "../desired/postgres-month.ts";
+import type { PostgresLedger } from "../external/postgres-ledger.ts";
+import type { Key } from "../runtime/controller.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
+import type { Deps } from "./deps.ts";
+import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+
+/** A sink that met a missing month waits for it, so this is how long it waits at the most. */
+const WANTED_POLL_MS = 10_000;
+/** How often the months ahead are looked at: far more often than a month ends. */
+const AHEAD_POLL_MS = 600_000;
+
+/**
+ * Month partitions must be there whatever else is wrong with a pipeline: also while it is paused, stopped, or its spec is
+ * refused. So they are kept apart from the passes: what sinks ask for (`progress.wanted_month`) within seconds, the months
+ * ahead many times a day. A server that does not answer holds up nobody else.
+ */
+export async function keepMonths(
+  deps: Deps,
+  store: ObjectStore,
+  wake: (key: Key) => void,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const lookedAhead = new Map<string, number>();
+  while (!signal.aborted) {
+    await sleep(WANTED_POLL_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    const { items } = await store.list<AuditPipeline>(AUDIT_PIPELINE.kind);
+    await Promise.all(items.flatMap((pipeline) => madeSinks(pipeline).map((sink) => keep(pipeline, sink))));
+  }
+
+  async function keep(pipeline: AuditPipeline, sink: SinkSpec): Promise<void> {
+    const { namespace, name, uid } = pipeline.metadata;
+    const id = `${uid}/${sink.name}`;
+    try {
+      const { ledger, ...place } = ledgerPlace(pipeline, sink, deps);
+      const access = ledgerAccess({ ledger, ...place }, deps);
+      const wanted = (await access.readProgress()).flatMap(({ wantedMonth }) => wantedMonth ?? []);
+      const isAheadDue = performance.now() - (lookedAhead.get(id) ?? -AHEAD_POLL_MS) >= AHEAD_POLL_MS;
+      if (wanted.length === 0 && !isAheadDue) return;
+
+      const { precreate } = sink.postgres.partitioning;
+      const months = desiredMonths({ nowMs: deps.now().getTime(), precreate, wanted });
+      const attached = await attachMissing(access, ledger.schema, months);
+      lookedAhead.set(id, performance.now());
+      if (attached.length === 0) return;
+      log.info({ namespace, name, sink: sink.name, months: attached }, "Attached months");
+      wake({ namespace, name });
+    } catch (error) {
+      log.debug({ err: error, namespace, name, sink: sink.name }, "Could not look at months");
+    }
+  }
+}
+
+/** Sinks whose ledger is there, of pipelines that are not going away. */
+function madeSinks({ metadata, spec, status }: AuditPipeline): SinkSpec[] {
+  if (metadata.deletionTimestamp !== undefined) return [];
+  return spec.sinks.filter((sink) =>
+    status?.sinks?.some(({ name, postgres }) => name === sink.name && postgres !== undefined),
+  );
+}
+
+async function attachMissing(
+  access: PostgresLedger,
+  schema: string,
+  months: readonly Month[],
+): Promise<readonly Month[]> {
+  const { months: present } = await access.observe();
+  const missing = months.filter(({ year, month }) => !present.some((one) => one.year === year && one.month === month));
+  for (const month of missing) await access.apply({ kind: "AttachMonth", schema, month });
+  return missing;
+}

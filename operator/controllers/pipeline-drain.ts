@@ -1,0 +1,68 @@
+import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import { sinkLag } from "../desired/sink-lag.ts";
+import { sinkNames } from "../desired/sink-names.ts";
+import { WaitingError } from "../errors.ts";
+import type { Kafka } from "../external/connect-kafka.ts";
+import type { Tools } from "../runtime/controller.ts";
+import type { KubeObject } from "../runtime/object-store.ts";
+import type { Deps } from "./deps.ts";
+import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { isPastTimeout } from "./teardown-deadline.ts";
+
+/**
+ * Records of the topic that the slowest sink has not stored, after waiting for them as far as the spec says: only while
+ * sinks run that can still store them. "unknown" where a back-end does not answer, 0 where there never was a topic.
+ *
+ * @throws WaitingError NotDrained
+ */
+export async function drain(
+  pipeline: AuditPipeline,
+  topic: AuditTopic | undefined,
+  kafka: Kafka | undefined,
+  tools: Tools<AuditPipeline>,
+  deps: Deps,
+): Promise<number | "unknown"> {
+  const left = await recordsLeft(pipeline, topic, kafka, deps);
+  if (left === 0 || left === "unknown" || !pipeline.spec.deletion.drain || isPastTimeout(pipeline, deps)) return left;
+  if (!(await anyRuns(pipeline, tools))) return left;
+  throw new WaitingError("NotDrained", `${left} records are not stored yet`, { requeueAfterMs: 1_000 });
+}
+
+async function recordsLeft(
+  pipeline: AuditPipeline,
+  topic: AuditTopic | undefined,
+  kafka: Kafka | undefined,
+  deps: Deps,
+): Promise<number | "unknown"> {
+  const { topicName, topicId } = topic?.status ?? {};
+  if (topicName === undefined || topicId === undefined) return 0;
+  if (kafka === undefined) return "unknown";
+  try {
+    const [starts, ends] = await Promise.all([
+      kafka.topics.startOffsets(topicName),
+      kafka.topics.endOffsets(topicName),
+    ]);
+    const lags = pipeline.spec.sinks.map(async (sink) => {
+      const progress = await ledgerAccess(ledgerPlace(pipeline, sink, deps), deps).readProgress();
+      return sinkLag(progress, { topicId, starts, ends });
+    });
+    return Math.max(...(await Promise.all(lags)));
+  } catch {
+    return "unknown";
+  }
+}
+
+interface Deployment extends KubeObject {
+  status?: { readyReplicas?: number };
+}
+
+async function anyRuns(pipeline: AuditPipeline, { store }: Tools<AuditPipeline>): Promise<boolean> {
+  const { namespace } = pipeline.metadata;
+  const found = await Promise.all(
+    pipeline.spec.sinks.map((sink) =>
+      store.get<Deployment>({ kind: "Deployment", namespace, name: sinkNames(pipeline.metadata, sink.name).workload }),
+    ),
+  );
+  return found.some((deployment) => (deployment?.status?.readyReplicas ?? 0) > 0);
+}
