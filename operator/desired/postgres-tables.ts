@@ -6,6 +6,9 @@
  * otherwise make its successor wait for it, and no server timeout ends a client that is frozen there. What makes a row
  * stand once is the compare-and-set on `progress` and the unique key of `event_ids`, both touched only in the last
  * message of a transaction. And there is no default partition, which would block DETACH CONCURRENTLY.
+ *
+ * The indexes of `events` are those that docs/queries.sql needs, no more: each is paid with every row. They run along
+ * recorded_at, the partition key, not event_time (docs/adr/0005-indexes.md).
  */
 
 /** Hash partitions of the id ledger: fixed, since changing it means rewriting the ledger. */
@@ -40,11 +43,13 @@ export function ledgerTables(schema: string): readonly string[] {
       chain bytea NOT NULL
     ) PARTITION BY RANGE (recorded_at)`,
     `CREATE INDEX IF NOT EXISTS events_position ON ${schema}.events (topic_id, partition, "offset")`,
-    `CREATE INDEX IF NOT EXISTS events_actor ON ${schema}.events (actor_id, event_time)`,
-    `CREATE INDEX IF NOT EXISTS events_target ON ${schema}.events (target_id, event_time)`,
-    `CREATE INDEX IF NOT EXISTS events_type ON ${schema}.events (type, event_time)`,
-    `CREATE INDEX IF NOT EXISTS events_action ON ${schema}.events (action, outcome, event_time)`,
-    `CREATE INDEX IF NOT EXISTS events_time ON ${schema}.events USING brin (event_time)`,
+    `CREATE INDEX IF NOT EXISTS events_time ON ${schema}.events (recorded_at)`,
+    `CREATE INDEX IF NOT EXISTS events_event_time ON ${schema}.events USING brin (event_time timestamptz_minmax_multi_ops)`,
+    `CREATE INDEX IF NOT EXISTS events_actor ON ${schema}.events (actor_id, recorded_at) WHERE actor_id IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS events_target ON ${schema}.events (target_id, recorded_at) WHERE target_id IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS events_type ON ${schema}.events (type, recorded_at)`,
+    `CREATE INDEX IF NOT EXISTS events_action ON ${schema}.events (action, outcome, recorded_at) WHERE action IS NOT NULL`,
+    `CREATE INDEX IF NOT EXISTS events_refused ON ${schema}.events (recorded_at) WHERE outcome IN ('failure', 'denied')`,
     `CREATE INDEX IF NOT EXISTS events_trace ON ${schema}.events (trace_id) WHERE trace_id IS NOT NULL`,
 
     `CREATE TABLE IF NOT EXISTS ${schema}.skipped (
@@ -59,6 +64,7 @@ export function ledgerTables(schema: string): readonly string[] {
       chain bytea NOT NULL
     )`,
     `CREATE INDEX IF NOT EXISTS skipped_position ON ${schema}.skipped (topic_id, partition, "offset")`,
+    `CREATE INDEX IF NOT EXISTS skipped_dead_lettered ON ${schema}.skipped (recorded_at) WHERE disposition = 3`,
 
     `CREATE TABLE IF NOT EXISTS ${schema}.event_ids (
       key uuid PRIMARY KEY,
