@@ -1,38 +1,38 @@
 import { WaitingError } from "../errors.ts";
-import { type Report, reportOf } from "../status/conditions.ts";
-
-/** A pass that did what it could: what went well stands in `outcome`, and the loop backs off as for any error. */
-export class PartialFailure<O> extends Error {
-  override readonly name = "PartialFailure";
-  readonly outcome: O;
-  constructor(outcome: O, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
-    this.outcome = outcome;
-  }
-}
+import type { Outcome } from "../runtime/controller.ts";
+import { type Problem, problemOf } from "../runtime/problems.ts";
+import { type Report, reportOf, type Trouble } from "../status/conditions.ts";
 
 /**
- * Runs the parts of a pass so that one failing part does not stop its siblings, and then says once when to look again:
- * an error without a meaning of its own backs off, a wait asks for its time, a stall asks for nothing.
+ * Runs the parts of a pass so that one failing part does not stop its siblings, and then says once what went wrong and
+ * when to look again: a wait asks for its time, a stall for nothing, an error without a meaning of its own for a back-off.
  */
 export class Attempts {
-  readonly #errors: unknown[] = [];
+  readonly #problems: Problem[] = [];
+  readonly #waits: number[] = [];
 
   /** What `work` answers, or the report of what went wrong. */
-  async run<T>(work: () => Promise<T>): Promise<{ value: T } | { report: Exclude<Report, { kind: "Ok" }> }> {
+  async run<T>(work: () => Promise<T>): Promise<{ value: T } | { report: Trouble }> {
     try {
       return { value: await work() };
     } catch (error) {
-      this.#errors.push(error);
+      this.#problems.push(problemOf(error));
+      if (error instanceof WaitingError) this.#waits.push(error.requeueAfterMs);
       return { report: reportOf(error) };
     }
   }
 
-  /** @throws PartialFailure */
-  end<O extends object>(outcome: O): O & { requeueAfterMs?: number } {
-    const failed = this.#errors.find((error) => reportOf(error).kind === "Failed");
-    if (failed !== undefined) throw new PartialFailure(outcome, failed);
-    const waits = this.#errors.filter((error) => error instanceof WaitingError).map((error) => error.requeueAfterMs);
-    return waits.length === 0 ? outcome : { ...outcome, requeueAfterMs: Math.min(...waits) };
+  /** What a part found without an error. `lookAgainMs`: when it may have changed by itself. */
+  note(report: Report, lookAgainMs?: number): void {
+    if (report.kind === "Waiting" || report.kind === "Stalled" || report.kind === "Failed") this.#problems.push(report);
+    if (lookAgainMs !== undefined) this.#waits.push(lookAgainMs);
+  }
+
+  end<O extends object>(outcome: O): O & Outcome {
+    return {
+      ...outcome,
+      ...(this.#waits.length === 0 ? {} : { requeueAfterMs: Math.min(...this.#waits) }),
+      ...(this.#problems.length === 0 ? {} : { problems: this.#problems }),
+    };
   }
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "@prometheus-io/client";
+import type { ProblemObserver } from "./problems.ts";
 import type { QueueObserver } from "./queue.ts";
 
 export type ReconcileResult = "success" | "requeue_after" | "error";
@@ -6,6 +7,7 @@ export type ReconcileResult = "success" | "requeue_after" | "error";
 /** What one controller reports, under controller-runtime's metric names. */
 export interface ControllerMetrics {
   queue: QueueObserver;
+  problems: ProblemObserver;
   reconciled(result: ReconcileResult, tookMs: number, terminal: boolean): void;
   active(delta: 1 | -1): void;
   retried(): void;
@@ -36,6 +38,9 @@ export function controllerMetrics(registry: Registry): (controller: string, conc
   const retries = counter("workqueue_retries_total", "Keys added again after a failure", ["name", "controller"]);
   const waited = histogram("workqueue_queue_duration_seconds", "Wait in the queue", ["name", "controller"]);
   const worked = histogram("workqueue_work_duration_seconds", "Work on a key", ["name", "controller"]);
+  const problemLabels = ["controller", "kind", "reason"];
+  const met = counter("audit_pipeline_reconcile_problems_total", "Problems that passes met", problemLabels);
+  const standing = gauge("audit_pipeline_resource_problems", "Problems that resources have now", problemLabels);
   const last = new Map<string, number>();
   new Gauge({
     name: "audit_pipeline_watch_last_event_age_seconds",
@@ -65,6 +70,10 @@ export function controllerMetrics(registry: Registry): (controller: string, conc
           waited.observe(labels, ms / 1000);
         },
         finished: (ms) => worked.observe(labels, ms / 1000),
+      },
+      problems: {
+        problem: ({ kind, reason }) => met.inc({ controller, kind, reason }),
+        standing: ({ kind, reason }, delta) => standing.inc({ controller, kind, reason }, delta),
       },
       reconciled: (result, ms, isTerminal) => {
         total.inc({ controller, result });

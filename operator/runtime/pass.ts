@@ -3,16 +3,19 @@ import type { Logger } from "pino";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { Key, Outcome, Reconciler, Resource, Result, Tools } from "./controller.ts";
 import { ConflictError, NotFoundError, type ObjectStore } from "./object-store.ts";
+import { type Problem, problemOf } from "./problems.ts";
 
-/** When to look at a key again. */
-export type Next =
+/** When to look at a key again, and what stood in the way. */
+export type Next = When & { readonly problems?: readonly Problem[] };
+
+type When =
   /** Nothing left to look at. */
   | { kind: "Forget" }
   | { kind: "After"; ms: number }
   /** Only a change of generation or annotations, or the long resync, brings it back. */
-  | { kind: "Await"; stalled: boolean }
+  | { kind: "Await" }
   /** With back-off. `movedOn`: only the resource itself changed under the pass, which is no failure. */
-  | { kind: "Retry"; error: unknown; movedOn: boolean };
+  | { kind: "Retry"; movedOn: boolean; atMostMs?: number };
 
 export interface PassContext {
   store: ObjectStore;
@@ -33,12 +36,13 @@ export async function pass<R extends Resource, O extends Outcome>(
     if (found === undefined) return { kind: "Forget" };
     const view = viewOf(found, context);
     if (found.metadata.deletionTimestamp !== undefined) return await finalize(reconciler, view, context);
-    if (isPaused(found, context)) return await writeStatus(reconciler, view, { kind: "Paused" }, context);
+    if (isPaused(found, context)) return await writeStatus(reconciler, view, { kind: "Paused" });
     await ensureFinalizer(reconciler.finalizer, view, context.store);
-    return await writeStatus(reconciler, view, await attempt(reconciler, view), context);
+    return await writeStatus(reconciler, view, await attempt(reconciler, view));
   } catch (error) {
     // The store failed, or somebody else changed the resource meanwhile: read it again.
-    return { kind: "Retry", error, movedOn: error instanceof ConflictError };
+    if (error instanceof ConflictError) return { kind: "Retry", movedOn: true };
+    return { kind: "Retry", movedOn: false, problems: [problemOf(cutShort(context.signal) ?? error)] };
   }
 }
 
@@ -75,7 +79,7 @@ async function attempt<R extends Resource, O extends Outcome>(
   try {
     return { kind: "Reconciled", outcome: await reconciler.reconcile(current, tools) };
   } catch (error) {
-    return { kind: "Failed", error };
+    return { kind: "Failed", error: cutShort(tools.signal) ?? error };
   }
 }
 
@@ -90,7 +94,8 @@ async function finalize<R extends Resource, O extends Outcome>(
   try {
     await reconciler.finalize?.(view.current, view.tools);
   } catch (error) {
-    return await writeStatus(reconciler, view, { kind: "FinalizeBlocked", error }, context);
+    const cause = cutShort(context.signal) ?? error;
+    return await writeStatus(reconciler, view, { kind: "FinalizeBlocked", error: cause });
   }
   const finalizers = (view.current.metadata.finalizers ?? []).filter((name) => name !== finalizer);
   await context.store
@@ -116,7 +121,6 @@ async function writeStatus<R extends Resource, O extends Outcome>(
   reconciler: Reconciler<R, O>,
   view: View<R>,
   result: Result<O>,
-  context: PassContext,
 ): Promise<Next> {
   const before = view.current;
   const next = plain(reconciler.status(before, result));
@@ -124,30 +128,39 @@ async function writeStatus<R extends Resource, O extends Outcome>(
     await view.tools.saveStatus(next);
     await recordTransition(before.status, next, result, view.tools);
   }
-  return nextAfter(reconciler, view.current, result, context.log);
+  return nextAfter(reconciler, view.current, result);
 }
 
 function nextAfter<R extends Resource, O extends Outcome>(
   reconciler: Reconciler<R, O>,
   resource: R,
   result: Result<O>,
-  log: Logger,
 ): Next {
-  if (result.kind === "Paused") return { kind: "Await", stalled: false };
+  if (result.kind === "Paused") return { kind: "Await" };
   if (result.kind === "Reconciled") {
-    return { kind: "After", ms: result.outcome.requeueAfterMs ?? reconciler.interval(resource) };
+    const { requeueAfterMs: atMostMs, problems = [] } = result.outcome;
+    if (problems.some(({ kind }) => kind === "Failed")) {
+      return { kind: "Retry", movedOn: false, ...(atMostMs === undefined ? {} : { atMostMs }), problems };
+    }
+    return { kind: "After", ms: atMostMs ?? reconciler.interval(resource), problems };
   }
   const { error } = result;
-  if (error instanceof WaitingError) {
-    log.info({ reason: error.reason, waitMs: error.requeueAfterMs }, "Waiting for a dependency");
-    return { kind: "After", ms: error.requeueAfterMs };
-  }
-  if (error instanceof StalledError) {
-    log.warn({ err: error, reason: error.reason }, "Stalled until the resource changes");
-    return { kind: "Await", stalled: true };
-  }
-  return { kind: "Retry", error, movedOn: false };
+  const problems = [problemOf(error)];
+  if (error instanceof WaitingError) return { kind: "After", ms: error.requeueAfterMs, problems };
+  if (error instanceof StalledError) return { kind: "Await", problems };
+  return { kind: "Retry", movedOn: false, problems };
 }
+
+/** The pass ran into its time limit: the error says more than whatever broke off because of it. */
+export class PassTimeoutError extends Error {
+  override readonly name = "PassTimeoutError";
+  constructor(limitMs: number) {
+    super(`The pass took longer than ${limitMs / 1000} s and was told to end; nothing is done here until it does`);
+  }
+}
+
+const cutShort = ({ reason }: AbortSignal): PassTimeoutError | undefined =>
+  reason instanceof PassTimeoutError ? reason : undefined;
 
 interface Condition {
   type: string;

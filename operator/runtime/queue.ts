@@ -8,8 +8,11 @@ export interface QueueObserver {
 export interface QueueOptions {
   /** Keys worked on at the same time; one key never twice. */
   concurrency: number;
-  /** Must not throw: a key whose work throws is a fault of the caller. */
-  work(key: string): Promise<void>;
+  /**
+   * Must not throw: a key whose work throws is a fault of the caller. After `leaveSlot` the key is still worked on, and
+   * another key may be taken up beside it; `stop` does not wait for it either.
+   */
+  work(key: string, leaveSlot: () => void): Promise<void>;
   observer?: QueueObserver;
 }
 
@@ -21,6 +24,8 @@ export class WorkQueue {
   readonly #options: QueueOptions;
   readonly #waiting = new Map<string, number>();
   readonly #active = new Set<string>();
+  /** Of the active ones, those that count against the concurrency. */
+  readonly #slots = new Set<string>();
   readonly #again = new Set<string>();
   readonly #timers = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   #stopped = false;
@@ -72,14 +77,16 @@ export class WorkQueue {
     this.#timers.clear();
     this.#waiting.clear();
     this.#again.clear();
-    if (this.#active.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    if (this.#slots.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
   #next(): void {
+    if (this.#stopped) return;
     for (const [key, since] of this.#waiting) {
-      if (this.#active.size >= this.#options.concurrency) return;
+      if (this.#slots.size >= this.#options.concurrency) return;
       this.#waiting.delete(key);
       this.#active.add(key);
+      this.#slots.add(key);
       clearTimeout(this.#timers.get(key)?.timer);
       this.#timers.delete(key);
       this.#options.observer?.started(this.depth, performance.now() - since);
@@ -90,13 +97,18 @@ export class WorkQueue {
   async #run(key: string): Promise<void> {
     const start = performance.now();
     try {
-      await this.#options.work(key);
+      await this.#options.work(key, () => this.#leaveSlot(key));
     } finally {
       this.#active.delete(key);
       this.#options.observer?.finished(performance.now() - start);
       if (this.#again.delete(key) && !this.#stopped) this.#waiting.set(key, performance.now());
-      if (this.#active.size === 0) this.#idle?.();
-      this.#next();
+      this.#leaveSlot(key);
     }
+  }
+
+  #leaveSlot(key: string): void {
+    this.#slots.delete(key);
+    if (this.#slots.size === 0) this.#idle?.();
+    this.#next();
   }
 }

@@ -1,7 +1,7 @@
 import type { AuditTopic, AuditTopicStatus } from "../../crds/v1alpha1/audit-topic.ts";
 import type { ObservedTopic } from "../plan/kafka-topic.ts";
 import type { Refusal } from "../plan/plan.ts";
-import { nextConditions, type Report, refused, reportOf, summary } from "./conditions.ts";
+import { blockedConditions, nextConditions, type Report, refused, reportOf, summary } from "./conditions.ts";
 
 /** How one topic fared in a pass. */
 export interface TopicFinding {
@@ -25,16 +25,29 @@ export function topicStatus(resource: AuditTopic, { topic, deadLetter }: TopicOu
   const reports = [topic, deadLetter].flatMap((finding) =>
     finding === undefined ? [] : [...(finding.trouble ? [finding.trouble] : []), ...finding.refusals.map(refused)],
   );
-  const { intent: _settled, ...before } = resource.status ?? {};
-  const intent = topic.intent ?? deadLetter?.intent;
+  const { intent: _settled, deadLetter: deadLetterBefore, ...before } = resource.status ?? {};
   return {
     ...before,
     observedGeneration: resource.metadata.generation,
     conditions: conditionsOf(resource, reports, now),
     ...(topic.observed === undefined ? {} : known(topic.observed)),
-    ...(deadLetter?.observed === undefined ? {} : { deadLetter: deadLetterKnown(deadLetter.observed) }),
-    ...(intent === undefined ? {} : { intent }),
+    ...(topic.intent === undefined ? {} : { intent: topic.intent }),
+    ...deadLetterStatus(deadLetterBefore, deadLetter),
   };
+}
+
+/** What was known stays where it was not got at. */
+function deadLetterStatus(
+  before: AuditTopicStatus["deadLetter"],
+  finding: TopicFinding | undefined,
+): Pick<AuditTopicStatus, "deadLetter"> {
+  if (finding === undefined) return before === undefined ? {} : { deadLetter: before };
+  const { intent: _settled, ...known } = before ?? {};
+  const deadLetter = {
+    ...(finding.observed === undefined ? known : deadLetterKnown(finding.observed)),
+    ...(finding.intent === undefined ? {} : { intent: finding.intent }),
+  };
+  return Object.keys(deadLetter).length === 0 ? {} : { deadLetter };
 }
 
 /** The status after a pass that got nowhere: what was known stays. */
@@ -48,19 +61,11 @@ export function failedTopicStatus(resource: AuditTopic, error: unknown, now: str
 
 /** The status while a deletion waits. */
 export function blockedTopicStatus(resource: AuditTopic, error: unknown, now: string): AuditTopicStatus {
-  const report = reportOf(error);
   const { generation } = resource.metadata;
-  const kept = (resource.status?.conditions ?? []).filter((condition) => condition.type === "Ready");
   return {
     ...resource.status,
-    conditions: [
-      ...kept,
-      ...nextConditions(
-        resource.status?.conditions,
-        [{ type: "DeletionBlocked", status: "True", reason: report.reason, message: report.message }],
-        { generation, now },
-      ),
-    ],
+    observedGeneration: generation,
+    conditions: blockedConditions(resource.status?.conditions, error, { generation, now }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { StalledError, WaitingError } from "../errors.ts";
-import { nextConditions, reportOf, summary } from "./conditions.ts";
+import { blockedConditions, componentFinding, nextConditions, reportOf, summary } from "./conditions.ts";
 
 const ready = { type: "Ready", status: "True", reason: "Succeeded", message: "ok" } as const;
 
@@ -53,6 +53,35 @@ describe("summary", () => {
     expect(findings.map((finding) => finding.type)).toEqual(types);
     expect(findings[0]?.reason).toBe(reason);
   });
+});
+
+describe("what asks for nothing", () => {
+  const ok = { kind: "Ok", message: "" } as const;
+  const suspended = { kind: "Suspended", status: "Unknown", message: "Nothing is consumed" } as const;
+
+  test("is as the spec says, and says so", () => {
+    expect(summary([ok, suspended], "fine")).toEqual([
+      { type: "Ready", status: "True", reason: "Suspended", message: "Nothing is consumed" },
+    ]);
+    expect(componentFinding("FlowHealthy", [suspended])).toMatchObject({ status: "Unknown", reason: "Suspended" });
+  });
+
+  test("hides no trouble", () => {
+    const waiting = { kind: "Waiting", reason: "KafkaUnreachable", message: "w" } as const;
+    expect(summary([suspended, waiting], "fine")[0]).toMatchObject({ status: "False", reason: "KafkaUnreachable" });
+    expect(componentFinding("FlowHealthy", [suspended, waiting])).toMatchObject({ status: "False" });
+  });
+});
+
+test("while a deletion waits nothing is Ready any more, and the parts stay as they were last seen", () => {
+  const stores = { ...ready, type: "StoresReady" } as const;
+  const before = nextConditions(undefined, [ready, stores], { generation: 1, now: "t1" });
+  const error = new WaitingError("InUse", "still read");
+  const blocked = blockedConditions(before, error, { generation: 1, now: "t2" });
+  expect(blocked).toContainEqual(expect.objectContaining({ type: "Ready", status: "False", reason: "InUse" }));
+  expect(blocked).toContainEqual(expect.objectContaining({ type: "DeletionBlocked", status: "True", reason: "InUse" }));
+  expect(blocked).toContainEqual(before[1]);
+  expect(blockedConditions(blocked, error, { generation: 1, now: "t3" })).toEqual(blocked);
 });
 
 test("an error without a known reason is Failed, whatever it calls itself", () => {

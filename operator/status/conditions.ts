@@ -12,10 +12,22 @@ export interface Finding {
 }
 
 /** How one component of a resource fared. */
-export type Report =
-  | { readonly kind: "Ok"; readonly message: string }
-  /** `Waiting` and `Failed` are looked at again by themselves, `Stalled` only after a change. */
-  | { readonly kind: "Waiting" | "Stalled" | "Failed"; readonly reason: Reason; readonly message: string };
+export type Report = { readonly kind: "Ok"; readonly message: string } | Trouble | Suspended;
+
+/** `Waiting` and `Failed` are looked at again by themselves, `Stalled` only after a change. */
+export interface Trouble {
+  readonly kind: "Waiting" | "Stalled" | "Failed";
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** Nothing is done because the spec asks for nothing: as the spec says, so nobody has to be called. */
+export interface Suspended {
+  readonly kind: "Suspended";
+  /** Of the component's own condition. */
+  readonly status: "True" | "Unknown";
+  readonly message: string;
+}
 
 /**
  * The next list of conditions: findings replace what was there, a condition no longer found is gone, and
@@ -37,14 +49,35 @@ export function nextConditions(
   });
 }
 
+const isTrouble = (report: Report): report is Trouble => report.kind !== "Ok" && report.kind !== "Suspended";
+
+/** The condition of one component: the worst of its reports. */
+export function componentFinding(type: ConditionType, reports: readonly Report[]): Finding {
+  const bad = worstOf(reports);
+  if (bad !== undefined) return { type, status: "False", reason: bad.reason, message: bad.message };
+  const suspended = reports.find((report) => report.kind === "Suspended");
+  if (suspended !== undefined) {
+    return { type, status: suspended.status, reason: "Suspended", message: suspended.message };
+  }
+  const messages = reports.map((report) => report.message).filter((message) => message !== "");
+  return { type, status: "True", reason: "Succeeded", message: messages.join("; ") };
+}
+
+function worstOf(reports: readonly Report[]): Trouble | undefined {
+  const bad = reports.filter(isTrouble);
+  return bad.find((report) => report.kind === "Stalled") ?? bad[0];
+}
+
 /** `Ready`, and beside it `Reconciling` or `Stalled` while they hold: what kstatus and `kubectl wait` read. */
 export function summary(reports: readonly Report[], readyMessage: string): Finding[] {
-  const bad = reports.filter((report) => report.kind !== "Ok");
-  const worst = bad.find((report) => report.kind === "Stalled") ?? bad[0];
-  if (worst === undefined) return [{ type: "Ready", status: "True", reason: "Succeeded", message: readyMessage }];
-
+  const worst = worstOf(reports);
+  if (worst === undefined) {
+    const suspended = reports.find((report) => report.kind === "Suspended");
+    if (suspended === undefined) return [{ type: "Ready", status: "True", reason: "Succeeded", message: readyMessage }];
+    return [{ type: "Ready", status: "True", reason: "Suspended", message: suspended.message }];
+  }
   const { reason, message } = worst;
-  const moving = bad.find((report) => report.kind !== "Stalled");
+  const moving = reports.filter(isTrouble).find((report) => report.kind !== "Stalled");
   return [
     { type: "Ready", status: "False", reason, message },
     ...(moving
@@ -55,13 +88,32 @@ export function summary(reports: readonly Report[], readyMessage: string): Findi
 }
 
 /** What an error means for a condition. Errors without a name of their own keep their message: adapters hold no secrets in it. */
-export function reportOf(error: unknown): Exclude<Report, { kind: "Ok" }> {
+export function reportOf(error: unknown): Trouble {
   if (error instanceof WaitingError) return { kind: "Waiting", reason: known(error.reason), message: error.message };
   if (error instanceof StalledError) return { kind: "Stalled", reason: known(error.reason), message: error.message };
   return { kind: "Failed", reason: "Failed", message: error instanceof Error ? error.message : String(error) };
 }
 
 /** A refusal stands until the spec or the owner changes. */
-export const refused = ({ reason, message }: Refusal): Report => ({ kind: "Stalled", reason: known(reason), message });
+export const refused = ({ reason, message }: Refusal): Trouble => ({ kind: "Stalled", reason: known(reason), message });
+
+/** While a deletion waits the resource is not ready, whatever it was before; what else was known of it stays. */
+export function blockedConditions(
+  previous: readonly Condition[] | undefined,
+  error: unknown,
+  at: { generation: number; now: string },
+): Condition[] {
+  const report = reportOf(error);
+  const { reason, message } = report;
+  const findings = [
+    ...summary([report], ""),
+    { type: "DeletionBlocked", status: "True", reason, message } satisfies Finding,
+  ];
+  const replaced: readonly ConditionType[] = ["Ready", "Reconciling", "Stalled", "DeletionBlocked"];
+  return [
+    ...nextConditions(previous, findings, at),
+    ...(previous ?? []).filter(({ type }) => !replaced.includes(type)),
+  ];
+}
 
 const known = (reason: string): Reason => (reason in REASONS ? (reason as Reason) : "Failed");
