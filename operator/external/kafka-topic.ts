@@ -53,7 +53,8 @@ export function kafkaTopics(admin: Admin): KafkaTopics {
       if (hasApiId(error, "TOPIC_ALREADY_EXISTS")) throw conflict(name, error);
       fromKafka(error, `Creating topic ${name}`);
     }
-    await until(`Topic ${name}`, async () => (await observe(name))?.partitions === partitions);
+    // From here on it is there: what fails now says nothing of the create.
+    await until(`Topic ${name}`, async () => (await observe(name))?.partitions === partitions).catch(unseen(name));
   }
 
   async function addPartitions(name: string, count: number): Promise<void> {
@@ -128,6 +129,12 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   }
   throw new WaitingError("KafkaUnreachable", `${what} is not visible yet on every broker`, { requeueAfterMs: 10_000 });
 }
+
+const unseen = (name: string) => (cause: unknown) => {
+  if (cause instanceof WaitingError && cause.reason === "KafkaUnreachable") throw cause;
+  const message = `Topic ${name} was made and cannot be looked at: ${cause instanceof Error ? cause.message : "failed"}`;
+  throw new WaitingError("KafkaUnreachable", message, { cause });
+};
 
 /** A value the broker keeps in another spelling would be written again on every pass. */
 function refuseRewritten(

@@ -13,8 +13,9 @@ export interface ObservedTopic {
 
 /**
  * What we know of a topic's ownership. Kafka has no labels, so it stands in our status: `topicId` once created or
- * adopted; `intent`, the name about to be created, written before the create and removed after it, and also removed when
- * the create answers TopicConflict. `retainedTopicId` comes from the receipt of an earlier resource of the same name.
+ * adopted; `intent`, the name about to be created, written before the create and removed when the topic is seen, or when
+ * it is certain that no create of ours has made one. `retainedTopicId` comes from the receipt of an earlier resource of
+ * the same name.
  */
 export interface TopicClaim {
   readonly topicId?: string | undefined;
