@@ -19,6 +19,7 @@ import type { Tools } from "../runtime/controller.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import { recordSink } from "./former-sinks.ts";
+import { forgetRefusals, maySetPassword } from "./password-resets.ts";
 import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
 
 /** Where one sink's ledger is, and whose it is. */
@@ -137,17 +138,17 @@ export async function proveCredentials(
 
   const result = await access.probe();
   if (result.rejected.length > 0) {
+    const refused = `The server refused the login of ${result.rejected.join(" and ")}`;
+    if (!maySetPassword(result.key)) {
+      const message = `${refused} with the password that was set again: look at VALID UNTIL of its role, and at the server's log`;
+      throw new WaitingError("ProbeFailed", message, { requeueAfterMs: 30_000 });
+    }
     const desired = desiredLedger(input.place, ready.months, passwords);
     const { actions } = planLedger(desired, await access.observe(), { rejected: result.rejected });
     for (const action of actions) await access.apply(action);
-    throw new WaitingError(
-      "ProbeFailed",
-      `The server refused the login of ${result.rejected.join(" and ")}; its password was set again`,
-      {
-        requeueAfterMs: 1_000,
-      },
-    );
+    throw new WaitingError("ProbeFailed", `${refused}; its password was set again`, { requeueAfterMs: 1_000 });
   }
+  forgetRefusals(result.key);
   if (!result.ok) throw new StalledError("ProbeFailed", result.failures.join("; "));
   await writeSecrets(credentialsInput(input), passwords, result.key, tools.store);
 }

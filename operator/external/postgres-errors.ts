@@ -40,6 +40,10 @@ export function fromPostgres(error: unknown, what: string): never {
   throw error;
 }
 
+/** SQLSTATE classes of what goes by itself: nothing was said of the statement as such. */
+const PASSING = ["08", "25006", "40", "53", "55", "57", "58"];
+export const isPassing = (code: string) => PASSING.some((prefix) => code.startsWith(prefix));
+
 /**
  * The same for a connection that did not come about: whatever the server has not said itself (names, sockets, TLS with
  * its many codes) means that it cannot be reached as it is configured.

@@ -86,6 +86,30 @@ describe.each(["postgres15", "postgres18"] as const)("the permission probe on %s
     expect(await ledger.access.probe()).toMatchObject({ ok: true });
   });
 
+  test("does not take a login that the server forbids for a wrong password", async () => {
+    const ledger = await ready();
+    await asSuperuser(pg, "postgres", (client) =>
+      client.query(`ALTER ROLE ${identifier(ledger.names.writer)} NOLOGIN`),
+    );
+    await expect(ledger.access.probe()).rejects.toMatchObject({
+      name: "WaitingError",
+      reason: "PostgresUnauthorized",
+      requeueAfterMs: 30_000,
+      message: expect.stringMatching(/Logging in as role .*is not permitted to log in \(SQLSTATE 28000\)/),
+    });
+  });
+
+  test("waits for a table that somebody has locked", async () => {
+    const { names, access } = await ready();
+    await asSuperuser(pg, names.database, async (client) => {
+      await client.query("BEGIN");
+      await client.query(`LOCK TABLE ${identifier(names.schema)}.events IN ACCESS EXCLUSIVE MODE`);
+      await expect(access.probe()).rejects.toMatchObject({ name: "WaitingError", reason: "ObjectBusy" });
+      await client.query("ROLLBACK");
+    });
+    expect(await access.probe()).toMatchObject({ ok: true });
+  });
+
   test("leaves nothing behind, neither rows nor tables", async () => {
     const ledger = await ready();
     await ledger.access.probe();

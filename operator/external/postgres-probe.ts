@@ -3,7 +3,7 @@ import type { ClientBase } from "pg";
 import { WRITER_TABLES } from "../desired/postgres-ledger.ts";
 import type { LedgerNames } from "../desired/postgres-names.ts";
 import type { Login, PostgresConnections, PostgresServer } from "./connect-postgres.ts";
-import { fromPostgres, sqlState } from "./postgres-errors.ts";
+import { fromPostgres, isPassing, sqlState } from "./postgres-errors.ts";
 import { identifier } from "./quote.ts";
 import { credentialFingerprint } from "./scram.ts";
 
@@ -74,12 +74,13 @@ async function probeLogin(
       return { failures, rejected: [] };
     });
   } catch (error) {
-    // invalid_password, invalid_authorization_specification (NOLOGIN)
-    if (!["28P01", "28000"].includes(sqlState(error) ?? "")) return fromPostgres(error, `Probing role ${login.user}`);
+    // Only this is about the password. 28000 is NOLOGIN, or no entry in pg_hba.conf, which another password does not help.
+    if (sqlState(error) !== INVALID_PASSWORD) return fromPostgres(error, `Logging in as role ${login.user}`);
     return { failures: [`Role ${login.user} cannot log in with the password of its Secret`], rejected: [kind] };
   }
 }
 
+const INVALID_PASSWORD = "28P01";
 const INSUFFICIENT_PRIVILEGE = "42501";
 const LOCK_NOT_AVAILABLE = "55P03";
 
@@ -92,15 +93,15 @@ async function tryOne(client: ClientBase, role: string, { statement, must }: Att
     return must === "Work" ? undefined : `Role ${role} may do what it must not: ${statement}`;
   } catch (error) {
     const code = sqlState(error);
-    if (code === undefined) throw error;
-    if (must === "BeRefused") {
-      // Privileges are checked before the lock is waited for: whoever gets that far has them.
-      if (code === INSUFFICIENT_PRIVILEGE) return undefined;
-      if (code === LOCK_NOT_AVAILABLE) return `Role ${role} may do what it must not: ${statement}`;
-    }
+    // Privileges are checked before the lock is waited for: whoever gets that far has them.
+    if (code === LOCK_NOT_AVAILABLE && must === "BeRefused")
+      return `Role ${role} may do what it must not: ${statement}`;
+    if (code === INSUFFICIENT_PRIVILEGE && must === "BeRefused") return undefined;
+    // A lock, a deadlock, a server that stops: they say nothing of what the role may do.
+    if (code === undefined || isPassing(code)) return fromPostgres(error, `Probing role ${role}`);
     return `Role ${role}: ${statement} answered SQLSTATE ${code}, where it must ${must === "Work" ? "work" : "be refused"}`;
   } finally {
-    await client.query("ROLLBACK");
+    await client.query("ROLLBACK").catch(() => undefined);
   }
 }
 
