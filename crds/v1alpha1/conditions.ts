@@ -9,7 +9,8 @@ export const CONDITIONS = {
   StoresReady: "Database, schema, tables, roles and partitions of every sink exist and passed the permission probe.",
   CredentialsReady: "Every Secret that sinks and readers use exists, and its login works.",
   WorkloadsReady: "Every sink runs the rendered configuration with all its replicas ready.",
-  FlowHealthy: "Sinks consume and their lag is known.",
+  FlowHealthy:
+    "Every sink stores what comes: its lag is known, and no topic partition with records to store stands still.",
   DeletionBlocked: "Present and True while a deletion waits for something; the message says for what.",
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
@@ -19,7 +20,8 @@ export const REASONS = {
   Succeeded: "Everything is as the spec says.",
   Progressing: "The operator is working towards the spec, or waits for something that is on its way.",
   Failed: "A step failed for a reason without a name of its own; it is retried with growing delays.",
-  Suspended: "Nothing is written because the resource is paused by annotation or asks for no replicas.",
+  Suspended:
+    "The spec asks for no replicas, so nothing is consumed. Ready stays True, since all is as asked for; FlowHealthy is Unknown.",
   DependencyNotReady: "Another resource this one refers to exists and is not Ready yet.",
   DependencyNotFound: "A resource this one refers to does not exist in its namespace.",
 
@@ -30,7 +32,8 @@ export const REASONS = {
 
   KafkaUnreachable: "No broker answered.",
   KafkaUnauthorized: "Kafka refused the operator's credential, or the credential lacks a right.",
-  TopicMissing: "A topic that existed before is gone; its records are lost, and it is not made again silently.",
+  TopicMissing:
+    "A topic that existed before is gone, with all records it held; it is made again, and this event is what tells of it.",
   TopicConflict: "The topic exists and belongs to another owner.",
   TopicRecreated: "The topic has another id than before: somebody deleted it and made it again.",
   PartitionsCannotShrink: "The spec asks for fewer partitions than the topic has; the rest of the change is applied.",
@@ -53,11 +56,12 @@ export const REASONS = {
   PartitionMissing: "A monthly partition that records need does not exist yet.",
 
   SecretMissing: "A Secret is missing or lacks a key.",
+  SecretConflict: "The Secret exists and belongs to another owner.",
   PodsNotReady: "Not all replicas of a sink are ready.",
-  CrashLooping: "A sink keeps ending; its last log lines say why.",
+  CrashLooping: "A pod of a sink keeps ending; the message has its name and exit code, its log says why.",
   GroupNotEmpty: "The consumer group still has members, so it cannot be deleted yet.",
   LagUnknown: "The consumer group's lag could not be read.",
-  LagHigh: "Events arrive faster than a sink stores them.",
+  LagHigh: "Records wait and a sink stores none of them; the message names the topic's partition and the offset.",
 
   InUse: "Deletion waits: a pipeline still uses the topic.",
   BackendUnreachable: "Deletion waits: a back-end that holds something to delete does not answer.",

@@ -16,6 +16,7 @@ import { Attempts } from "./attempts.ts";
 import { teardownPipeline } from "./audit-pipeline-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
+import { flowWatch } from "./flow-watch.ts";
 import { formerSinks } from "./former-sinks.ts";
 import { keepMonths } from "./month-keeper.ts";
 import { ensureSink } from "./pipeline-sink.ts";
@@ -27,6 +28,7 @@ import { validated } from "./validated.ts";
 /** Topic, then each sink's ledger, credentials, workload and flow; a sink that left the spec is torn down. */
 export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, PipelineOutcome> {
   const now = () => rfc3339(deps.now());
+  const flows = flowWatch();
 
   return {
     kind: AUDIT_PIPELINE.kind,
@@ -47,17 +49,20 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
         return { ...made, broker: brokerOf(made.resource, deps) };
       });
       const { topic, broker } = "value" in found ? found.value : {};
+      const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
+      if ("value" in found) attempts.note(topicFound);
 
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
-        sinks.push(await ensureSink({ pipeline, sink, topic, broker }, tools, deps, attempts));
+        sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows }, tools, deps, attempts));
       }
       const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 
       return attempts.end<PipelineOutcome>({
-        topicReport: "report" in found ? found.report : topicReport(found.value.resource),
+        topicReport: topicFound,
         ...(topic === undefined ? {} : { topic }),
         sinks,
+        mayTellLag: flows.mayTellLag(pipeline.metadata, parseDurationMs(pipeline.spec.interval)),
         ...("report" in removal ? { removed: removal.report } : {}),
         ...("value" in found ? { inventory: topicInventory(pipeline, found.value.resource) } : {}),
       });
@@ -65,6 +70,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
 
     async finalize(pipeline, tools) {
       await teardownPipeline(pipeline, tools, deps);
+      flows.forget(pipeline.metadata);
       return "done";
     },
 

@@ -1,20 +1,23 @@
 import type { AuditPipeline, InventoryItem, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import type { KafkaBackend } from "../config.ts";
 import { desiredSinkConfig } from "../desired/sink-config.ts";
-import { sinkLag } from "../desired/sink-lag.ts";
+import { sinkSelector } from "../desired/sink-labels.ts";
+import { sinkBacklogs, sinkLag } from "../desired/sink-lag.ts";
 import { type SinkNames, sinkNames } from "../desired/sink-names.ts";
 import { desiredWorkload } from "../desired/sink-workload.ts";
 import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { credentialFingerprint } from "../external/scram.ts";
 import type { Tools } from "../runtime/controller.ts";
-import type { KubeObject } from "../runtime/object-store.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
 import type { Report, Trouble } from "../status/conditions.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
+import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
 import { ensureLedger, type LedgerPlace, ledgerPlace, proveCredentials, type ReadyLedger } from "./sink-ledger.ts";
+import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
 
 interface SinkStep {
   readonly pipeline: AuditPipeline;
@@ -23,6 +26,7 @@ interface SinkStep {
   /** Absent while the topic is not there: the ledger is made all the same. */
   readonly topic: TopicInUse | undefined;
   readonly broker: { readonly backend: KafkaBackend; readonly kafka: Kafka } | undefined;
+  readonly flows: FlowWatch;
 }
 
 /** Ledger, credentials, workload, flow: one sink, each step with a report of its own. */
@@ -66,14 +70,19 @@ export async function ensureSink(
     return { ...found, credentials: proven.report, workload: waiting, flow: waiting };
   }
   const workload = await attempts.run(() => ensureWorkload(full, place, ready, tools, deps));
+  if ("value" in workload) {
+    const { report } = workload.value;
+    attempts.note(report, report.kind === "Waiting" ? ROLLOUT_LOOK_MS : undefined);
+  }
   const flow = await attempts.run(() => measureFlow(full, ready));
+  if ("value" in flow) attempts.note(flow.value.report, flow.value.lookAgainMs);
   return {
     ...found,
     credentials: ok("The writer can write and do no more"),
     workload: "report" in workload ? workload.report : workload.value.report,
     ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),
-    flow: "report" in flow ? flow.report : ok(""),
-    ...("value" in flow ? { lag: flow.value } : {}),
+    flow: "report" in flow ? flow.report : flow.value.report,
+    ...("value" in flow ? { lag: flow.value.lag } : {}),
   };
 }
 
@@ -89,7 +98,7 @@ async function ensureWorkload(
   place: LedgerPlace,
   ready: ReadyLedger,
   { store }: Tools<AuditPipeline>,
-  { config }: Deps,
+  { config, now }: Deps,
 ) {
   if (topic === undefined || broker === undefined)
     throw new WaitingError("DependencyNotReady", "The topic is not there yet");
@@ -114,35 +123,39 @@ async function ensureWorkload(
   });
   let deployment: Deployment | undefined;
   for (const object of objects) deployment = await store.apply<Deployment>(object, { fieldManager: FIELD_MANAGER });
+  const { items: pods } = await store.list<Pod>("Pod", { namespace, labels: sinkSelector({ name }, sink.name) });
   return {
-    report: rolloutReport(deployment, pipeline.spec.workload.replicas),
+    report: rolloutReport(deployment, pods, pipeline.spec.workload.replicas, now().getTime()),
     readyReplicas: deployment?.status?.readyReplicas ?? 0,
   };
 }
 
-interface Deployment extends KubeObject {
-  status?: { observedGeneration?: number; updatedReplicas?: number; readyReplicas?: number; replicas?: number };
-}
-
-function rolloutReport(deployment: Deployment | undefined, wanted: number): Report {
-  const { observedGeneration = 0, updatedReplicas = 0, readyReplicas = 0 } = deployment?.status ?? {};
-  const seen = observedGeneration >= (deployment?.metadata.generation ?? 0);
-  if (seen && updatedReplicas === wanted && readyReplicas === wanted)
-    return ok(`${readyReplicas} of ${wanted} pods ready`);
-  return {
-    kind: "Waiting",
-    reason: "PodsNotReady",
-    message: `${readyReplicas} of ${wanted} pods of ${deployment?.metadata.name ?? "the sink"} are ready`,
-  };
-}
-
-/** How many records are not stored yet, by what the ledger itself says. */
-async function measureFlow({ topic, broker }: SinkStep, ready: ReadyLedger): Promise<number> {
+/** How many records are not stored yet, by what the ledger itself says, and whether they become fewer. */
+async function measureFlow({ pipeline, sink, topic, broker, flows }: SinkStep, ready: ReadyLedger) {
   if (topic === undefined || broker === undefined) throw new WaitingError("LagUnknown", "The topic is not there yet");
   const { topics } = broker.kafka;
-  const [starts, ends] = await Promise.all([topics.startOffsets(topic.topicName), topics.endOffsets(topic.topicName)]);
-  return sinkLag(ready.progress, { topicId: topic.topicId, starts, ends });
+  const { topicName, topicId } = topic;
+  const [starts, ends] = await Promise.all([topics.startOffsets(topicName), topics.endOffsets(topicName)]);
+  const log = { topicId, starts, ends };
+  const lag = sinkLag(ready.progress, log);
+  if (pipeline.spec.workload.replicas === 0) {
+    flows.forgetSink(pipeline.metadata, sink.name);
+    return { lag, report: suspended("Unknown") };
+  }
+  const backlogs = sinkBacklogs(ready.progress, log);
+  const report = flows.judge(pipeline.metadata, sink.name, {
+    backlogs,
+    flushIntervalMs: parseDurationMs(sink.delivery.flushInterval),
+    wanted: wantedMonths(ready.progress, topicId),
+    months: ready.months,
+  });
+  return { lag, report, ...(backlogs.length === 0 ? {} : { lookAgainMs: LOOK_AGAIN_MS }) };
 }
+
+const wantedMonths = (progress: ReadyLedger["progress"], topicId: string) =>
+  progress.flatMap(({ topicId: id, partition, wantedMonth: month }) =>
+    id === topicId && month !== undefined ? [{ partition, month }] : [],
+  );
 
 function inventoryOf(sink: SinkSpec, { ledger }: LedgerPlace, { ownsDatabase }: ReadyLedger): InventoryItem[] {
   const { database, roles } = sink.deletionPolicy;

@@ -84,7 +84,7 @@ async function applySecret(
   await store.apply({ ...secret, metadata: { ...secret.metadata, ...annotations } }, { fieldManager: FIELD_MANAGER });
 }
 
-/** @throws StalledError SecretMissing when a Secret of that name belongs to somebody else. */
+/** @throws StalledError SecretConflict when a Secret of that name belongs to somebody else. */
 async function ownSecret(
   { pipeline, sink }: CredentialsInput,
   name: string,
@@ -98,7 +98,7 @@ async function ownSecret(
     (labels?.[`${GROUP}/pipeline`] === pipeline.metadata.name && labels[`${GROUP}/sink`] === sink.name)
   )
     return secret;
-  throw new StalledError("SecretMissing", `Secret ${name} exists and is not this sink's; rename it, or the sink`);
+  throw new StalledError("SecretConflict", `Secret ${name} exists and is not this sink's; rename it, or the sink`);
 }
 
 /** What we generate is 43 characters of base64url; anything much shorter, or not printable ASCII, is not a password of ours. */

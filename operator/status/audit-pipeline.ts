@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type {
   AuditPipeline,
   AuditPipelineStatus,
@@ -38,14 +39,28 @@ export interface PipelineOutcome {
   readonly topic?: TopicInUse;
   readonly topicReport: Report;
   readonly sinks: readonly SinkFinding[];
+  /** Otherwise a lag alone is not worth a write. */
+  readonly mayTellLag: boolean;
   /** Sinks that left the spec and are not torn down yet. */
   readonly removed?: Report;
   /** What all sinks share. Absent: not looked at. */
   readonly inventory?: readonly InventoryItem[];
 }
 
-/** One condition for each component, and `Ready` over all of them. */
+/** One condition for each component, and `Ready` over all of them. A lag that moves alone is told only where it may be. */
 export function pipelineStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: string): AuditPipelineStatus {
+  const next = fullStatus(pipeline, outcome, now);
+  const present = pipeline.status;
+  if (present === undefined || outcome.mayTellLag) return next;
+  return isDeepStrictEqual(withoutLag(next), withoutLag(present)) ? present : next;
+}
+
+const withoutLag = ({ sinks = [], ...status }: AuditPipelineStatus) => ({
+  ...status,
+  sinks: sinks.map(({ lag: _moves, ...sink }) => sink),
+});
+
+function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: string): AuditPipelineStatus {
   const { topic, topicReport, sinks, removed } = outcome;
   const components: readonly (readonly [ConditionType, readonly Report[]])[] = [
     ["TopicsReady", [topicReport]],
@@ -117,7 +132,9 @@ function sinkStatus(sink: SinkFinding, before: SinkStatus | undefined): SinkStat
   const { names, ledger } = sink;
   return {
     name: sink.name,
-    ready: [sink.store, sink.credentials, sink.workload, sink.flow].every(({ kind }) => kind === "Ok"),
+    ready: [sink.store, sink.credentials, sink.workload, sink.flow].every(
+      ({ kind }) => kind === "Ok" || kind === "Suspended",
+    ),
     replicas: sink.replicas,
     ...optional("readyReplicas", sink.readyReplicas),
     ...optional("lag", sink.lag),
