@@ -9,10 +9,14 @@ export interface Stored {
   applied?: { manager: string; config: Record<string, unknown> };
 }
 
-/** Where an object is kept. Long names are cut, with a hash: a file name has 255 bytes at the most. */
-export function objectPath(dir: string, { kind, metadata: { namespace, name } }: KubeObject): string {
-  const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
-  return join(dir, "objects", kind, namespace, `${name.length <= 200 ? name : `${name.slice(0, 180)}~${hash}`}.json`);
+/** Where an object is kept. */
+export const objectPath = (dir: string, { kind, metadata: { namespace, name } }: KubeObject): string =>
+  join(dir, "objects", kind, namespace, `${fileNameOf(name)}.json`);
+
+/** Long names are cut, with a hash: a file name has 255 bytes at the most, and an ending follows. */
+export function fileNameOf(name: string): string {
+  if (name.length <= 200) return name;
+  return `${name.slice(0, 180)}~${createHash("sha256").update(name).digest("hex").slice(0, 16)}`;
 }
 
 /** Whole or not at all, also when the machine stops in the middle. Readable by the owner alone. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -44,4 +44,25 @@ test("a topic and a pipeline of one name have receipts of their own", async () =
   const receipts = fileReceipts(mkdtempSync(join(tmpdir(), "receipts-")));
   await receipts.add(subject, [item()]);
   expect(await receipts.read({ ...subject, kind: "AuditTopic" })).toBeUndefined();
+});
+
+test("the longest names fit in a file name, and do not meet", async () => {
+  const receipts = fileReceipts(mkdtempSync(join(tmpdir(), "receipts-")));
+  const longest = { kind: "AuditTopic", namespace: "n".repeat(63), name: "t".repeat(180), uid: "u1" };
+  const other = { ...longest, name: `${"t".repeat(179)}u` };
+  await receipts.add(longest, [item()]);
+  expect(await receipts.read(other)).toBeUndefined();
+  await receipts.add(other, [item({ action: "Deleted" })]);
+  expect((await receipts.read(longest))?.items.map(({ action }) => action)).toEqual(["Retained"]);
+  expect((await receipts.read(other))?.items.map(({ action }) => action)).toEqual(["Deleted"]);
+});
+
+test("receipts written at the same time are each whole, and no draft is left", async () => {
+  const state = mkdtempSync(join(tmpdir(), "receipts-"));
+  const receipts = fileReceipts(state);
+  await receipts.add(subject, [item()]);
+  // Two at once write drafts of their own: neither finds half of the other's.
+  await Promise.all([1, 2, 3, 4].map((n) => receipts.add(subject, [item({ name: `topic-${n}` })])));
+  expect((await receipts.read(subject))?.items.length).toBeGreaterThan(1);
+  expect(readdirSync(join(state, "receipts"))).toEqual(["team-a.payments.json"]);
 });

@@ -1,11 +1,14 @@
-import { mkdir, open, readFile, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Receipt, ReceiptSubject, Receipts } from "../external/receipts.ts";
+import { fileNameOf, writeDurably } from "./object-files.ts";
 
 /** Receipts as files: `<state>/receipts/<namespace>.<pipeline>.json`, for a topic `<namespace>.<name>.audittopic.json`. */
 export function fileReceipts(stateDir: string): Receipts {
-  const pathOf = ({ kind, namespace, name }: Pick<ReceiptSubject, "kind" | "namespace" | "name">) =>
-    join(stateDir, "receipts", `${namespace}.${name}${kind === "AuditPipeline" ? "" : `.${kind.toLowerCase()}`}.json`);
+  const pathOf = ({ kind, namespace, name }: Pick<ReceiptSubject, "kind" | "namespace" | "name">) => {
+    const suffix = kind === "AuditPipeline" ? "" : `.${kind.toLowerCase()}`;
+    return join(stateDir, "receipts", `${fileNameOf(`${namespace}.${name}`)}${suffix}.json`);
+  };
 
   const read: Receipts["read"] = async (subject) => {
     try {
@@ -28,18 +31,4 @@ export function fileReceipts(stateDir: string): Receipts {
       );
     },
   };
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(`${path}.tmp`, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.tmp`, path);
-  const folder = await open(dirname(path), "r");
-  await folder.sync().finally(() => folder.close());
 }
