@@ -5,9 +5,10 @@ import { desiredSinkConfig } from "../desired/sink-config.ts";
 import { sinkSelector } from "../desired/sink-labels.ts";
 import { sinkBacklogs, sinkLag } from "../desired/sink-lag.ts";
 import { type SinkNames, sinkNames } from "../desired/sink-names.ts";
-import { desiredWorkload } from "../desired/sink-workload.ts";
+import { CA_FILE, desiredWorkload } from "../desired/sink-workload.ts";
 import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
+import { readCa } from "../external/postgres-ca.ts";
 import { credentialFingerprint } from "../external/scram.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
@@ -16,7 +17,14 @@ import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
-import { ensureLedger, type LedgerPlace, ledgerPlace, proveCredentials, type ReadyLedger } from "./sink-ledger.ts";
+import {
+  ensureLedger,
+  type LedgerPlace,
+  ledgerPlace,
+  proveCredentials,
+  type ReachablePlace,
+  type ReadyLedger,
+} from "./sink-ledger.ts";
 import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
 
 interface SinkStep {
@@ -46,7 +54,7 @@ export async function ensureSink(
   };
   const full = { ...step, names };
 
-  const placed = await attempts.run(async () => ledgerPlace(pipeline, sink, deps));
+  const placed = await attempts.run(() => reachablePlace(pipeline, sink, deps));
   if ("report" in placed) return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report) };
   const place = placed.value;
   const made = await attempts.run(async () => {
@@ -86,6 +94,11 @@ export async function ensureSink(
   };
 }
 
+async function reachablePlace(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): Promise<ReachablePlace> {
+  const place = ledgerPlace(pipeline, sink, deps);
+  return { ...place, ca: await readCa(place.backend) };
+}
+
 async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undefined> {
   if (topic === undefined || broker === undefined) return undefined;
   // A broker that does not answer is the topic's trouble; a month found missing later is asked for by the sink.
@@ -95,7 +108,7 @@ async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undef
 /** @throws WaitingError while the topic is not known: a sink without one would only wait in its place. */
 async function ensureWorkload(
   { pipeline, sink, names, topic, broker }: SinkStep,
-  place: LedgerPlace,
+  place: ReachablePlace,
   ready: ReadyLedger,
   { store }: Tools<AuditPipeline>,
   { config, now }: Deps,
@@ -110,6 +123,7 @@ async function ensureWorkload(
     names,
     image: config.sink.image,
     credential: credentialFingerprint(ready.passwords.writer),
+    ca: place.ca,
     config: desiredSinkConfig({
       pipeline: { namespace, name },
       spec: pipeline.spec,
@@ -119,6 +133,7 @@ async function ensureWorkload(
       postgres: place.backend,
       ledger: place.ledger,
       consumerGroup: names.consumerGroup,
+      caFile: place.ca === undefined ? undefined : CA_FILE,
     }),
   });
   let deployment: Deployment | undefined;
@@ -167,8 +182,9 @@ function inventoryOf(sink: SinkSpec, { ledger }: LedgerPlace, { ownsDatabase }: 
     sink: sink.name,
   });
   return [
-    ...(ownsDatabase ? [item("PostgresDatabase", ledger.database, database)] : []),
-    item("PostgresSchema", `${ledger.database}.${ledger.schema}`, database),
+    ownsDatabase
+      ? item("PostgresDatabase", ledger.database, database)
+      : item("PostgresSchema", `${ledger.database}.${ledger.schema}`, database),
     item("PostgresRole", ledger.owner, database),
     item("PostgresRole", ledger.writer, roles),
     item("PostgresRole", ledger.reader, database),

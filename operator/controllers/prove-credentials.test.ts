@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { afterAll, expect, test } from "vitest";
-import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { auditPipelineSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { asSuperuser, backendFor, ledgerFixture } from "../../test/support/ledger.ts";
 import { sharedServers } from "../../test/support/servers.ts";
 import { postgresBackend } from "../config.ts";
@@ -36,6 +36,7 @@ async function newSink() {
       backend: postgresBackend.parse({ ...backend, name: "default" }),
       identity: ledger.identity,
       ledger: ledger.names,
+      ca: undefined,
     },
     oldestRecordMs: undefined,
   };

@@ -23,6 +23,8 @@ export interface CredentialsInput {
   readonly names: SinkNames;
   readonly backend: PostgresBackend;
   readonly ledger: LedgerNames;
+  /** PEM, where the back-end has an authority of its own. */
+  readonly ca: string | undefined;
 }
 
 /** The passwords in force, or new ones where a Secret is missing or was spoilt. Nothing is written yet. */
@@ -66,7 +68,7 @@ export async function writeSecrets(
 }
 
 async function applySecret(
-  { pipeline, sink, backend, ledger }: CredentialsInput,
+  { pipeline, sink, backend, ledger, ca }: CredentialsInput,
   login: { secret: string; username: string; password: string },
   probed: string | undefined,
   store: ObjectStore,
@@ -77,6 +79,7 @@ async function applySecret(
     sink: sink.name,
     server: backend,
     database: ledger.database,
+    ca,
     policy: sink.deletionPolicy.secrets,
     ...login,
   });

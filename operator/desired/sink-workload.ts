@@ -15,6 +15,8 @@ export interface WorkloadInput {
   /** Moves when the login does, and tells nothing of it. */
   readonly credential: string;
   readonly image: string;
+  /** PEM; the sink finds it at CA_FILE. */
+  readonly ca?: string | undefined;
 }
 
 /** The sink's last spec, kept on its ConfigMap: how a sink that left the pipeline's spec is torn down by its own policy. */
@@ -23,6 +25,8 @@ export const CONFIG_CHECKSUM = `${GROUP}/config-checksum`;
 export const CREDENTIAL_CHECKSUM = `${GROUP}/credential-checksum`;
 
 const CONFIG_DIR = "/etc/audit-sink";
+/** Where the store's authority lies in the pod, for the sink's `caFile`. */
+export const CA_FILE = `${CONFIG_DIR}/ca.crt`;
 const ADMIN_PORT = 8080;
 /** Longer than the sink's own `drainTimeout` of 25 s. */
 const GRACE_SECONDS = 40;
@@ -30,7 +34,11 @@ const GRACE_SECONDS = 40;
 /** ServiceAccount, ConfigMap and Deployment, in the order they are applied: a pod never starts before what it reads. */
 export function desiredWorkload(input: WorkloadInput) {
   const configText = stringify(input.config, { sortMapEntries: true });
-  return [serviceAccount(input), configMap(input, configText), deployment(input, checksum(configText))] as const;
+  return [
+    serviceAccount(input),
+    configMap(input, configText),
+    deployment(input, checksum(configText + (input.ca ?? ""))),
+  ] as const;
 }
 
 const checksum = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
@@ -58,7 +66,7 @@ const configMap = (input: WorkloadInput, configText: string) => ({
   apiVersion: "v1",
   kind: "ConfigMap",
   metadata: { ...metadata(input, input.names.config), annotations: { [SINK_SPEC]: JSON.stringify(input.sink) } },
-  data: { "config.yaml": configText },
+  data: { "config.yaml": configText, ...(input.ca === undefined ? {} : { "ca.crt": input.ca }) },
 });
 
 function deployment(input: WorkloadInput, configChecksum: string) {

@@ -1,125 +1,89 @@
-import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Postgres, startPostgres } from "../../hack/servers/postgres.ts";
-import { asSuperuser, backendFor } from "../../test/support/ledger.ts";
+import { backendFor } from "../../test/support/ledger.ts";
+import { startTlsPostgres, type TlsPostgres } from "../../test/support/tls-postgres.ts";
 import { connectPostgres, type PostgresServer } from "./connect-postgres.ts";
-import { literal } from "./quote.ts";
 
 /** A server with a certificate for localhost, signed by an authority of this test's own. */
-const dir = mkdtempSync(join(tmpdir(), "audit-pipeline-pg-"));
 const connections = connectPostgres();
-const caFile = join(dir, "ca.pem");
-const otherCaFile = join(dir, "other-ca.pem");
-let pg: Postgres;
-
-/** Of the system, as the other tests of TLS have it. */
-const program = "openssl";
-const openssl = (...args: string[]) => execFileSync(program, args, { cwd: dir, stdio: "pipe" });
-
+let server: TlsPostgres;
 beforeAll(async () => {
-  pg = await startPostgres({ major: 18, dir: join(dir, "server") });
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  for (const ca of ["ca", "other-ca"]) {
-    openssl("req", "-x509", ...newKey, "-keyout", `${ca}.key`, "-out", `${ca}.pem`, "-subj", `/CN=${ca}`, "-days", "2");
-  }
-  openssl(
-    "req",
-    ...newKey,
-    "-keyout",
-    "server.key",
-    "-out",
-    "server.csr",
-    "-subj",
-    "/CN=localhost",
-    "-addext",
-    "subjectAltName=DNS:localhost",
-  );
-  openssl(
-    "x509",
-    "-req",
-    "-in",
-    "server.csr",
-    "-CA",
-    "ca.pem",
-    "-CAkey",
-    "ca.key",
-    "-CAcreateserial",
-    "-out",
-    "server.crt",
-    "-days",
-    "2",
-    "-copy_extensions",
-    "copy",
-  );
-
-  await asSuperuser(pg, "postgres", async (client) => {
-    const data = (await client.query("SHOW data_directory")).rows[0].data_directory;
-    const { uid, gid } = statSync(data);
-    for (const file of ["server.crt", "server.key"]) {
-      copyFileSync(join(dir, file), join(data, file));
-      chownSync(join(data, file), uid, gid);
-      chmodSync(join(data, file), 0o600);
-      await client.query(
-        `ALTER SYSTEM SET ssl_${file.endsWith("key") ? "key" : "cert"}_file = ${literal(join(data, file))}`,
-      );
-    }
-    await client.query("ALTER SYSTEM SET ssl = on");
-    await client.query("SELECT pg_reload_conf()");
-  });
-  // A reload is answered before it is done.
-  for (let tries = 0; tries < 50; tries++) {
-    const on = await asSuperuser(pg, "postgres", async (client) => (await client.query("SHOW ssl")).rows[0].ssl);
-    if (on === "on") return;
-    await sleep(100);
-  }
-  throw new Error("The server did not take its certificate");
+  server = await startTlsPostgres();
 });
 afterAll(async () => {
   await connections.close();
-  await pg.remove();
-  rmSync(dir, { recursive: true, force: true });
+  await server.remove();
 });
 
-const isEncrypted = (over: Partial<PostgresServer>) =>
+/** Files are named by what they hold, since the server starts after the cases are listed. */
+type Over = Partial<Omit<PostgresServer, "caFile">> & { ca?: "its own" | "another" | "missing" };
+const fileOf = (ca: Over["ca"]) =>
+  ca && { "its own": server.caFile, another: server.otherCaFile, missing: "/nonexistent" }[ca];
+
+const askWhetherEncrypted = (backend: PostgresServer) =>
   connections.admin(
-    { ...backendFor(pg), name: JSON.stringify(over), ...over },
+    backend,
     "postgres",
     async (client) =>
       (await client.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")).rows[0].ssl as boolean,
   );
+const isEncrypted = ({ ca, ...over }: Over) =>
+  askWhetherEncrypted({ ...backendFor(server.pg), name: JSON.stringify([ca, over]), ...over, caFile: fileOf(ca) });
 
-test.for<{ over: Partial<PostgresServer>; want: boolean }>([
+test.for<{ over: Over; want: boolean }>([
   { over: { sslMode: "Disable", host: "localhost" }, want: false },
   { over: { sslMode: "Prefer", host: "localhost" }, want: true },
   { over: { sslMode: "Require", host: "127.0.0.1" }, want: true },
-  { over: { sslMode: "VerifyCa", host: "127.0.0.1", caFile }, want: true },
-  { over: { sslMode: "VerifyFull", host: "localhost", caFile }, want: true },
+  { over: { sslMode: "VerifyCa", host: "127.0.0.1", ca: "its own" }, want: true },
+  { over: { sslMode: "VerifyFull", host: "localhost", ca: "its own" }, want: true },
 ])("$over.sslMode to $over.host is encrypted: $want", async ({ over, want }) => {
   expect(await isEncrypted(over)).toBe(want);
 });
 
-test.for<{ name: string; over: Partial<PostgresServer> }>([
+test.for<{ name: string; over: Over }>([
   {
     name: "VerifyFull refuses a name that is not in the certificate",
-    over: { sslMode: "VerifyFull", host: "127.0.0.1", caFile },
+    over: { sslMode: "VerifyFull", host: "127.0.0.1", ca: "its own" },
   },
   {
     name: "VerifyFull refuses another authority",
-    over: { sslMode: "VerifyFull", host: "localhost", caFile: otherCaFile },
+    over: { sslMode: "VerifyFull", host: "localhost", ca: "another" },
   },
   {
     name: "VerifyFull refuses a private authority it was not given",
     over: { sslMode: "VerifyFull", host: "localhost" },
   },
-  { name: "VerifyCa refuses another authority", over: { sslMode: "VerifyCa", host: "localhost", caFile: otherCaFile } },
+  { name: "VerifyCa refuses another authority", over: { sslMode: "VerifyCa", host: "localhost", ca: "another" } },
   {
     name: "VerifyCa refuses a file that is not there",
-    over: { sslMode: "VerifyCa", host: "localhost", caFile: "/nonexistent" },
+    over: { sslMode: "VerifyCa", host: "localhost", ca: "missing" },
   },
 ])("$name", async ({ over }) => {
   await expect(isEncrypted(over)).rejects.toMatchObject({ name: "WaitingError", reason: "PostgresUnreachable" });
+});
+
+test("says of a certificate that it does not trust what it trusts, and where", async () => {
+  const asking = isEncrypted({ sslMode: "VerifyFull", host: "localhost", ca: "another", name: "names" });
+  await expect(asking).rejects.toThrow(/certificate.*not trusted.*sslMode VerifyFull.*caFile/s);
+});
+
+test("an authority that is replaced is taken up, without a restart", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "audit-pipeline-ca-"));
+  const caFile = join(dir, "ca.pem");
+  const backend = {
+    ...backendFor(server.pg),
+    name: "replaced",
+    sslMode: "VerifyFull",
+    host: "localhost",
+    caFile,
+  } as const;
+  copyFileSync(server.otherCaFile, caFile);
+  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresUnreachable" });
+  copyFileSync(server.caFile, caFile);
+  expect(await askWhetherEncrypted(backend)).toBe(true);
+  copyFileSync(server.otherCaFile, caFile);
+  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresUnreachable" });
+  rmSync(dir, { recursive: true });
 });

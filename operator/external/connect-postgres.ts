@@ -6,7 +6,8 @@ import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import type { PostgresBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
-import { fromConnecting } from "./postgres-errors.ts";
+import { readCa } from "./postgres-ca.ts";
+import { fromConnecting, fromTls } from "./postgres-errors.ts";
 
 /** What the connections need to know of a back-end. */
 export type PostgresServer = Pick<
@@ -45,13 +46,15 @@ const SESSIONS_PER_DATABASE = 2;
 const IDLE_MS = 10_000;
 
 export function connectPostgres(): PostgresConnections {
-  const pools = new Map<string, { pool: Pool; user: string }>();
+  const pools = new Map<string, { pool: Pool; madeFor: string }>();
 
   async function poolFor(server: PostgresServer, database: string): Promise<Pool> {
     const key = JSON.stringify([server.name, database]);
     const { username } = await readAdminSecret(server);
+    // A pool keeps what it was made with: where that changes, another takes its place.
+    const madeFor = JSON.stringify([username, await readCa(server)]);
     const known = pools.get(key);
-    if (known?.user === username) return known.pool;
+    if (known?.madeFor === madeFor) return known.pool;
 
     const password = async () => (await readAdminSecret(server)).password;
     const config = await clientConfig(server, database, { user: username, password });
@@ -61,8 +64,8 @@ export function connectPostgres(): PostgresConnections {
     // The pool takes its own listener off a client that is in use. What is running fails by itself, with the reason.
     pool.on("connect", (client) => client.on("error", () => undefined));
     const raced = pools.get(key);
-    if (raced?.user === username) return raced.pool;
-    pools.set(key, { pool, user: username });
+    if (raced?.madeFor === madeFor) return raced.pool;
+    pools.set(key, { pool, madeFor });
     await raced?.pool.end();
     return pool;
   }
@@ -71,7 +74,7 @@ export function connectPostgres(): PostgresConnections {
     async admin(server, database, work) {
       const where = `Logging in to database ${database} of back-end ${server.name}`;
       const pool = await poolFor(server, database).catch((error: unknown) => fromConnecting(error, where));
-      const client = await pool.connect().catch((error: unknown) => fromConnecting(error, where));
+      const client = await pool.connect().catch((error: unknown) => fromConnecting(fromTls(error, server), where));
       try {
         const result = await work(client);
         client.release();
@@ -135,7 +138,8 @@ async function clientConfig(
 
 /** libpq's sslmode. Prefer is Disable here where the server has no TLS, as it is there. */
 async function tls(server: PostgresServer): Promise<false | ConnectionOptions> {
-  const ca = server.caFile === undefined ? {} : { ca: await readFile(server.caFile, "utf8") };
+  const text = await readCa(server);
+  const ca = text === undefined ? {} : { ca: text };
   switch (server.sslMode) {
     case "Disable":
       return false;

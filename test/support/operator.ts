@@ -6,7 +6,7 @@ import { pino } from "pino";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
-import { loadOperatorConfig } from "../../operator/config.ts";
+import { loadOperatorConfig, type PostgresBackend } from "../../operator/config.ts";
 import type { Receipts } from "../../operator/external/receipts.ts";
 import type { KubeObject, ObjectStore } from "../../operator/runtime/object-store.ts";
 import { admitResource } from "../../operator/standalone/admission.ts";
@@ -17,7 +17,7 @@ import type { Pg } from "./servers.ts";
 
 export interface TestServers {
   readonly kafka: { readonly bootstrapServers: readonly string[] };
-  readonly postgres: Pick<Pg, "host" | "port" | "admin">;
+  readonly postgres: Pick<Pg, "host" | "port" | "admin"> & Partial<Pick<PostgresBackend, "sslMode" | "caFile">>;
 }
 
 export interface TestOperator {
@@ -36,20 +36,22 @@ export const stateFolder = () => mkdtempSync(join(tmpdir(), "audit-pipeline-stat
 export function writeOperatorConfig({ kafka, postgres }: TestServers): { file: string; remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-config-"));
   const [file, adminSecretFile] = [join(folder, "operator.yaml"), join(folder, "admin.yaml")];
-  const { host, port, admin } = postgres;
+  const { host, port, admin, sslMode = "Disable", caFile } = postgres;
   writeFileSync(adminSecretFile, JSON.stringify({ username: admin.user, password: admin.password }), { mode: 0o600 });
   const backends = {
     kafka: [{ name: "default", bootstrapServers: kafka.bootstrapServers }],
-    postgres: [{ name: "default", host, port, sslMode: "Disable", adminSecretFile }],
+    postgres: [{ name: "default", host, port, sslMode, caFile, adminSecretFile }],
   };
   writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
   return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
+const realSink = [resolve(import.meta.dirname, "../../sink/main.ts")];
+
 /** The operator as `standalone` runs it, in this process: real controllers, real servers, sinks as processes. */
 export async function startOperator(
   servers: TestServers,
-  { stateDir = stateFolder() }: { stateDir?: string } = {},
+  { stateDir = stateFolder(), sink = realSink }: { stateDir?: string; sink?: readonly string[] } = {},
 ): Promise<TestOperator> {
   const { file, remove } = writeOperatorConfig(servers);
   const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), stateDir);
@@ -58,7 +60,7 @@ export async function startOperator(
     log: pino({ level: process.env["LOG_LEVEL"] ?? "silent" }),
     admit: admitResource,
     reconcilers: () => reconcilers,
-    commands: { "audit-sink": [process.execPath, resolve(import.meta.dirname, "../../sink/main.ts")] },
+    commands: { "audit-sink": [process.execPath, ...sink] },
   });
 
   return {
