@@ -9,7 +9,7 @@ export interface Scope {
   allNamespaces: boolean;
 }
 
-/** `get KIND [NAME]`, `get KIND/NAME`. */
+/** `get KIND[,KIND...] [NAME]`, `get KIND/NAME`. */
 export async function get(client: Client, target: Target, scope: Scope, format: Format): Promise<string> {
   const { kinds, name } = target;
   const namespace = scope.allNamespaces ? undefined : scope.namespace;
@@ -28,10 +28,16 @@ export interface Target {
   name: string | undefined;
 }
 
-/** `pods`, `pod web-1`, `pod/web-1`. Throws UnknownKindError. */
+/** `pods`, `deployments,pods`, `pod web-1`, `pod/web-1`. Throws UnknownKindError. */
 export function targetOf(word: string, name?: string): Target {
   const [kind = "", inWord] = word.split("/");
   return { kinds: kindsOf(kind), name: name ?? inWord };
+}
+
+/** For commands that act on one object. `audit` is two kinds: the first counts. Throws Failure with exit code 2. */
+export function oneKind(word: string, name?: string): Target {
+  if (word.includes(",")) throw new Failure(`${word}: this command takes one kind`, 2);
+  return targetOf(word, name);
 }
 
 /** One object that must be named. */

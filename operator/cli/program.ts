@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { type Client, clientOf, requireState } from "./client.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
-import { get, getOne, notFound, type Scope, type Target, targetOf } from "./get.ts";
+import { get, getOne, notFound, oneKind, type Scope, type Target, targetOf } from "./get.ts";
 import { type Format, formats } from "./output.ts";
 import { qualifiedKind, UnknownKindError } from "./resource-names.ts";
 import { renderStatus } from "./status.ts";
@@ -51,8 +51,8 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
       if (refused.length > 0) throw new Failure(refused.join("\n"), 2);
     });
 
-  scoped(program.command("get <kind> [name]"))
-    .description("list resources, or one of them")
+  scoped(program.command("get <kinds> [name]"))
+    .description("list resources of one kind or several (pods,deployments), or one of them")
     .addOption(new Option("-o, --output <format>", "how").choices(formats).default("table"))
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { output: Format }) => {
       print(await get(await openClient(flags), targetOf(kind, name), scopeOf(flags), flags.output));
@@ -81,7 +81,7 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { for: string; timeout: string }) => {
       const wait = { goal: goalOf(flags.for), timeoutMs: timeoutMs(flags.timeout) };
       // The standalone that is waited for may not have made its folder yet.
-      print(await waitFor(clientOf(stateOf(flags)), targetOf(kind, name), scopeOf(flags), wait));
+      print(await waitFor(clientOf(stateOf(flags)), oneKind(kind, name), scopeOf(flags), wait));
     });
 
   scoped(program.command("delete <kind> [name]"))
@@ -89,7 +89,7 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     .option("--wait", "until it is gone", false)
     .option("--timeout <duration>", "how long to wait", "10m")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { wait: boolean; timeout: string }) => {
-      await remove(await openClient(flags), targetOf(kind, name), flags);
+      await remove(await openClient(flags), oneKind(kind, name), flags);
     });
 
   program

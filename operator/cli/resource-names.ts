@@ -22,8 +22,10 @@ export class UnknownKindError extends Error {
   override readonly name = "UnknownKindError";
 }
 
-/** The kinds a word stands for, as kubectl takes it: kind, plural, short name; `audit` is both of ours. */
-export function kindsOf(word: string): Kind[] {
+/** The kinds a word stands for, as kubectl takes it: kind, plural, short name, several with commas; `audit` is both of ours. */
+export const kindsOf = (words: string): Kind[] => [...new Set(words.split(",").flatMap(kindsOfOne))];
+
+function kindsOfOne(word: string): Kind[] {
   const lower = word.toLowerCase().split(".")[0] ?? "";
   if (lower === "audit") return ["AuditPipeline", "AuditTopic"];
   const entries = Object.entries(names) as [Kind, Names][];

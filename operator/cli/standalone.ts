@@ -12,6 +12,7 @@ import { controllerMetrics } from "../runtime/metrics.ts";
 import { admitResource } from "../standalone/admission.ts";
 import { serveControl } from "../standalone/control-socket.ts";
 import { followFolder } from "../standalone/manifest-folder.ts";
+import { runEnds } from "../standalone/run-ends.ts";
 import { type Standalone, startStandalone } from "../standalone/standalone.ts";
 import { LockedError } from "../standalone/state-lock.ts";
 import { Failure } from "./failure.ts";
@@ -61,9 +62,7 @@ interface StartOptions {
 async function start(options: StartOptions): Promise<(leavePods: boolean) => Promise<void>> {
   const { config, stateDir, manifests, log, makeControllers } = options;
   const ends: ((leavePods: boolean) => Promise<void>)[] = [];
-  const stop = async (leavePods: boolean) => {
-    for (const end of ends.toReversed()) await end(leavePods);
-  };
+  const stop = (leavePods: boolean) => runEnds(ends.toReversed().map((end) => () => end(leavePods)));
   try {
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
@@ -97,17 +96,29 @@ async function start(options: StartOptions): Promise<(leavePods: boolean) => Pro
     log.info({ kinds, manifests, state: stateDir, healthPort: health.port }, "Operator is running");
     return stop;
   } catch (error) {
-    await stop(true);
+    await stop(true).catch((failure: unknown) => log.error({ err: failure }, "Stopping failed"));
     throw asFailure(error, config);
   }
 }
 
 const sinkMain = fileURLToPath(new URL("../../sink/main.ts", import.meta.url));
 
-function asFailure(error: unknown, { admin }: OperatorConfig): unknown {
+/** What a failed start means for people. Which server could not listen is told by the address it tried. */
+export function asFailure(error: unknown, { admin }: OperatorConfig): unknown {
   if (error instanceof LockedError) return new Failure(error.message);
-  const { code, syscall } = error as NodeJS.ErrnoException;
+  const {
+    code,
+    syscall,
+    address,
+    port: tried = -1,
+  } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   if (syscall !== "listen") return error;
+  if (tried < 0) {
+    return new Failure(
+      `--state: cannot listen on the control socket ${address} (${code}); its folder must be a local one that this user may write in`,
+      2,
+    );
+  }
   const { host, port } = admin;
   return new Failure(
     `admin: cannot listen on ${host}:${port} (${code}); set admin.port to a free port, or 0 for any`,

@@ -44,7 +44,8 @@ interface Memory {
 /**
  * Keeps the store as the folder says: what a file declares is applied, and a resource goes when no file declares it any
  * more, as with `kubectl delete`. A file with a problem changes nothing, and what it declared before goes on. A folder
- * without any manifest changes nothing either: it may be one that is not mounted yet.
+ * found without any manifest changes nothing either, at the start or when it is another folder (device, inode) than the
+ * one last read: it may be one that is not mounted yet. The same folder emptied while it is followed is a deletion of all.
  */
 export async function followFolder(options: FolderOptions): Promise<ManifestFolder> {
   const { dir, signal, log } = options;

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { sleep } from "../runtime/backoff.ts";
 import type { Key, Outcome, Reconciler, Tools } from "../runtime/controller.ts";
-import type { ObjectStore } from "../runtime/object-store.ts";
+import { NotFoundError, type ObjectStore } from "../runtime/object-store.ts";
 import { materialise } from "./pod-files.ts";
 import { findPods, freePort, killMarked, rotateLog, spawnPod, stopProcess } from "./pod-process.ts";
 import { podStatus, type RestartPolicy, type Run, recordExit, restartPolicy, restoredRun, seconds } from "./pod-run.ts";
 import { probe } from "./probe.ts";
 import { isRunning, type ProcessId, signalProcess } from "./processes.ts";
+import { runEnds } from "./run-ends.ts";
 import { adminAddressAnnotation, type Container, type Pod, processFinalizer } from "./workload-types.ts";
 
 export interface PodRunnerOptions {
@@ -158,7 +159,10 @@ export function podRunner(options: PodRunnerOptions): PodRunner {
 
   async function stopAll(): Promise<void> {
     const { items } = await store.list<Pod>("Pod");
-    await Promise.all(items.map((pod) => stop(pod)));
+    await runEnds([() => allDone(items.map((pod) => stop(pod))), () => tellStopped(items)]);
+  }
+
+  async function tellStopped(items: readonly Pod[]): Promise<void> {
     for (const pod of items) {
       const run = runs.get(pod.metadata.uid) ?? restoredRun(pod, undefined, seconds(new Date()));
       const waiting = { reason: "OperatorStopped", message: "Started again with the operator" };
@@ -167,7 +171,10 @@ export function podRunner(options: PodRunnerOptions): PodRunner {
       const ref = { kind, namespace: metadata.namespace, name: metadata.name };
       await store
         .patchStatus(ref, status)
-        .catch((error: unknown) => log.warn({ err: error, ...ref }, "Status not written"));
+        // A pod that went away meanwhile has no status to write.
+        .catch(
+          (error: unknown) => error instanceof NotFoundError || log.warn({ err: error, ...ref }, "Status not written"),
+        );
     }
   }
 
@@ -219,6 +226,12 @@ async function chooseAddress(pod: Pod, store: ObjectStore): Promise<boolean> {
   const annotations = { ...pod.metadata.annotations, [adminAddressAnnotation]: address };
   await store.update<Pod>({ ...pod, metadata: { ...pod.metadata, annotations } });
   return true;
+}
+
+/** Waits for all, whatever becomes of one, and throws the first failure. */
+async function allDone(works: readonly Promise<void>[]): Promise<void> {
+  const failure = (await Promise.allSettled(works)).find(({ status }) => status === "rejected");
+  if (failure?.status === "rejected") throw failure.reason;
 }
 
 function adminEnvironment({ metadata }: Pod): Record<string, string> {

@@ -12,6 +12,7 @@ import { type EmbeddedStore, openStore } from "./embedded-store.ts";
 import { writeDurably } from "./object-files.ts";
 import type { RestartPolicy } from "./pod-run.ts";
 import { podRunner } from "./pods.ts";
+import { runEnds } from "./run-ends.ts";
 import { lockState } from "./state-lock.ts";
 
 export interface StandaloneOptions {
@@ -75,10 +76,12 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     controllers,
     async stop({ leavePods = false } = {}) {
       stopping.abort();
-      await Promise.all(controllers.map(({ stopped }) => stopped));
-      if (!leavePods) await pods.stopAll();
-      await store.close();
-      await unlock();
+      await runEnds([
+        () => Promise.all(controllers.map(({ stopped }) => stopped)),
+        async () => leavePods || (await pods.stopAll()),
+        () => store.close(),
+        unlock,
+      ]);
     },
   };
 }
