@@ -63,6 +63,7 @@ describe("validateResource", () => {
       ],
       workload: { replicas: 1, logLevel: "Info" },
       events: { profile: "AuditEvent", tenantFrom: "Pipeline", maxSize: "256Ki" },
+      deletion: { drain: true, timeout: "10m", onUnreachable: "Block" },
       interval: "5m",
     });
   });

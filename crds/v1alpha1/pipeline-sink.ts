@@ -143,15 +143,21 @@ export const sink = z
   })
   .describe("One store that gets every event of the topic.");
 
-const ledgerOf = ({ postgres: { backendRef: backend, database, schema } }: z.output<typeof sink>) =>
-  JSON.stringify([backend.name, database ?? "", schema]);
+type Sink = z.output<typeof sink>;
+
+/** Without a database of its own, a sink has the pipeline's default database, all of it. */
+function shareLedger(a: Sink["postgres"], b: Sink["postgres"]): boolean {
+  if (a.backendRef.name !== b.backendRef.name || a.database !== b.database) return false;
+  return a.database === undefined || a.schema === b.schema;
+}
 
 export const sinks = withRules(z.array(sink).min(1).max(10), {
   kind: "Value",
   cel:
-    "self.all(a, self.all(b, a.name == b.name || a.postgres.backendRef.name != b.postgres.backendRef.name || a.postgres.schema != b.postgres.schema || " +
-    "(has(a.postgres.database) ? a.postgres.database : '') != (has(b.postgres.database) ? b.postgres.database : '')))",
+    "self.all(a, self.all(b, a.name == b.name || a.postgres.backendRef.name != b.postgres.backendRef.name || " +
+    "(has(a.postgres.database) ? a.postgres.database : '') != (has(b.postgres.database) ? b.postgres.database : '') || " +
+    "(has(a.postgres.database) && a.postgres.schema != b.postgres.schema)))",
   message:
-    "two sinks would write to the same backendRef, database and schema, and fence each other: give one of them another schema",
-  holds: (self) => self.every((a) => self.every((b) => a.name === b.name || ledgerOf(a) !== ledgerOf(b))),
+    "two sinks would write to the same database, and fence each other: give one of them another backendRef or a database of its own, or, in a database that is not the operator's, another schema",
+  holds: (self) => self.every((a) => self.every((b) => a.name === b.name || !shareLedger(a.postgres, b.postgres))),
 });

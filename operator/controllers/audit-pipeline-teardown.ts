@@ -8,9 +8,9 @@ import type { Tools } from "../runtime/controller.ts";
 import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
-import { formerSinks } from "./former-sinks.ts";
 import { drain } from "./pipeline-drain.ts";
 import { addToReceipt } from "./pipeline-receipt.ts";
+import { recordedSinks } from "./recorded-sinks.ts";
 import { settleSink, stopSink } from "./sink-teardown.ts";
 
 type PipelineTools = Tools<AuditPipeline>;
@@ -27,7 +27,9 @@ export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineT
   const kafka = kafkaOf(topic, deps);
   const verdict = pipeline.status?.teardown ?? (await decide(pipeline, topic, kafka, tools, deps));
 
-  const sinks = [...pipeline.spec.sinks, ...(await formerSinks(pipeline, tools))];
+  // By the spec's policy where it names them still. Without a record nothing was made, or everything is settled.
+  const recorded = await recordedSinks(pipeline, tools);
+  const sinks = recorded.map((sink) => pipeline.spec.sinks.find(({ name }) => name === sink.name) ?? sink);
   for (const sink of sinks) await stopSink(pipeline, sink, tools, deps);
   for (const sink of sinks) await settleSink(pipeline, sink, kafka?.groups, tools, deps);
   await settleTopic(pipeline, topic, verdict, tools, deps);

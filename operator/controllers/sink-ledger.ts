@@ -18,8 +18,8 @@ import { databaseOwnership } from "../plan/postgres-ownership.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
-import { recordSink } from "./former-sinks.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
+import { recordSink } from "./recorded-sinks.ts";
 import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
 
 /** Where one sink's ledger is, and whose it is. */
@@ -27,6 +27,12 @@ export interface LedgerPlace {
   readonly backend: PostgresBackend;
   readonly identity: LedgerIdentity;
   readonly ledger: LedgerNames;
+}
+
+/** Also how others reach it. */
+export interface ReachablePlace extends LedgerPlace {
+  /** PEM, where the back-end has an authority of its own; read once in a pass. */
+  readonly ca: string | undefined;
 }
 
 /** @throws StalledError BackendNotFound, NamespaceNotAllowed, NameNotAllowed */
@@ -56,7 +62,7 @@ interface LedgerInput {
   readonly pipeline: AuditPipeline;
   readonly sink: SinkSpec;
   readonly names: SinkNames;
-  readonly place: LedgerPlace;
+  readonly place: ReachablePlace;
   /** Milliseconds; undefined while the topic is empty or Kafka does not answer. */
   readonly oldestRecordMs: number | undefined;
 }
@@ -167,6 +173,7 @@ const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): Creden
   names,
   backend: place.backend,
   ledger: place.ledger,
+  ca: place.ca,
 });
 
 const desiredLedger = (

@@ -50,28 +50,37 @@ export async function recordSink(
 }
 
 /**
- * Sinks that were made and that the spec names no more. A ConfigMap counts only where all it says agrees: its owner, its
- * labels, its name and a valid spec; anybody in the namespace can write one, and must not have a sink torn down by it.
+ * Sinks of which something was made, whether the spec still names them or not. A ConfigMap counts only where all it says
+ * agrees: its owner, its labels, its name and a valid spec; anybody in the namespace can write one, and must not have a
+ * sink torn down by it.
  */
-export async function formerSinks(pipeline: AuditPipeline, { store, log }: Tools<AuditPipeline>): Promise<SinkSpec[]> {
-  const { namespace, name, uid } = pipeline.metadata;
+export async function recordedSinks(
+  pipeline: AuditPipeline,
+  { store, log }: Tools<AuditPipeline>,
+): Promise<SinkSpec[]> {
+  const { namespace, name } = pipeline.metadata;
   const { items } = await store.list<ConfigMap>("ConfigMap", { namespace, labels: { [PIPELINE_LABEL]: name } });
   return items.flatMap((configMap) => {
     const text = configMap.metadata.annotations?.[SINK_SPEC];
     if (text === undefined) return [];
     const spec = sinkSchema.safeParse(parseJson(text));
-    const isOwned = configMap.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true;
-    if (
-      !spec.success ||
-      !isOwned ||
-      !isOf(pipeline, spec.data.name, configMap) ||
-      configMap.metadata.name !== sinkNames(pipeline.metadata, spec.data.name).config
-    ) {
-      log.warn({ configMap: configMap.metadata.name }, "Ignored a ConfigMap that claims to be a sink's");
-      return [];
-    }
-    return pipeline.spec.sinks.some((sink) => sink.name === spec.data.name) ? [] : [spec.data];
+    if (spec.success && isRecordOf(pipeline, spec.data, configMap)) return [spec.data];
+    log.warn({ configMap: configMap.metadata.name }, "Ignored a ConfigMap that claims to be a sink's");
+    return [];
   });
+}
+
+/** Those of them that the spec names no more. */
+export async function formerSinks(pipeline: AuditPipeline, tools: Tools<AuditPipeline>): Promise<SinkSpec[]> {
+  const recorded = await recordedSinks(pipeline, tools);
+  return recorded.filter(({ name }) => !pipeline.spec.sinks.some((sink) => sink.name === name));
+}
+
+function isRecordOf(pipeline: AuditPipeline, { name }: SinkSpec, configMap: ConfigMap): boolean {
+  const isOwned = configMap.metadata.ownerReferences?.some(({ uid }) => uid === pipeline.metadata.uid) === true;
+  return (
+    isOwned && isOf(pipeline, name, configMap) && configMap.metadata.name === sinkNames(pipeline.metadata, name).config
+  );
 }
 
 function parseJson(text: string): unknown {
