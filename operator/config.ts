@@ -44,6 +44,7 @@ export const postgresBackend = z.strictObject({
   host: z.string().min(1),
   port: port.default(5432),
   sslMode: z.enum(["Disable", "Prefer", "Require", "VerifyCa", "VerifyFull"]).default("VerifyFull"),
+  /** PEM, for VerifyCa and VerifyFull; default the system's authorities. Sinks and login Secrets are given a copy. */
   caFile: z.string().optional(),
   /** YAML {username, password}, or a directory with files of those names. Needs CREATEDB and CREATEROLE, no more. */
   adminSecretFile: z.string().min(1),

@@ -5,11 +5,11 @@ import { sinkConfig } from "../../sink/config.ts";
 import { desiredSinkConfig } from "./sink-config.ts";
 import { sinkNames } from "./sink-names.ts";
 import { desiredLoginSecret } from "./sink-secret.ts";
-import { desiredWorkload } from "./sink-workload.ts";
+import { CA_FILE, desiredWorkload } from "./sink-workload.ts";
 
 const pipeline = { namespace: "team-a", name: "payments", uid: "00000000-0000-4000-8000-000000000001" };
 
-function input(over: { spec?: object; credential?: string } = {}) {
+function input(over: { spec?: object; credential?: string; ca?: string } = {}) {
   const spec = auditPipelineSpec.parse({ sinks: [{ name: "ledger", postgres: {} }], ...over.spec });
   const sink = spec.sinks[0];
   if (sink === undefined) throw new Error("one sink");
@@ -24,7 +24,8 @@ function input(over: { spec?: object; credential?: string } = {}) {
     ledger: { database: "team-a_payments", schema: "audit" },
     consumerGroup: names.consumerGroup,
   });
-  return { pipeline, spec, sink, names, config, credential: over.credential ?? "c1", image: "audit-sink:1" };
+  const { credential = "c1", ca } = over;
+  return { pipeline, spec, sink, names, config, credential, ca, image: "audit-sink:1" };
 }
 
 const templateOf = (over: Parameters<typeof input>[0]) => {
@@ -57,6 +58,7 @@ describe("desiredWorkload", () => {
       rolls: true,
     },
     { name: "another password", over: { credential: "c2" }, rolls: true },
+    { name: "an authority of the store", over: { ca: "PEM" }, rolls: true },
     { name: "more replicas", over: { spec: { workload: { replicas: 3 } } }, rolls: false },
     { name: "another interval", over: { spec: { interval: "1m" } }, rolls: false },
     {
@@ -66,6 +68,13 @@ describe("desiredWorkload", () => {
     },
   ])("$name rolls the pods: $rolls", ({ over, rolls }) => {
     expect(templateOf(over) !== templateOf({})).toBe(rolls);
+  });
+
+  test("puts the store's authority where the sink is told to look", () => {
+    const [, configMap, deployment] = desiredWorkload(input({ ca: "PEM" }));
+    const [mount] = deployment.spec.template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts);
+    expect(configMap.data).toMatchObject({ [CA_FILE.slice(`${mount?.mountPath}/`.length)]: "PEM" });
+    expect(desiredWorkload(input())[1].data).not.toHaveProperty(["ca.crt"]);
   });
 
   test("has no password in it", () => {
