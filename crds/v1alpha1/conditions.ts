@@ -43,7 +43,7 @@ export const REASONS = {
   RecordTimeUntrusted: "The topic's records carry the producer's time, so the broker's append time is not known.",
 
   PostgresUnreachable: "The PostgreSQL server did not answer.",
-  PostgresUnauthorized: "PostgreSQL refused the operator's credential.",
+  PostgresUnauthorized: "PostgreSQL refused a login; the message says whose and why.",
   PermissionDenied: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",
   UnexpectedPrivilege:
     "A role was given something by hand that it must not have; the message says how to take it away.",
@@ -70,8 +70,8 @@ export const REASONS = {
   NotDrained: "Events that Kafka acknowledged are not stored yet; the topic is kept whatever its policy.",
 
   Adopted: "An object that existed before was taken over, because its marker names this resource.",
-  Created: "An object was created.",
   Deleted: "An object was deleted.",
+  Orphaned: "An object stays behind against its policy, because its back-end did not answer; the receipt lists it.",
   Retained: "An object stays behind, as its policy says; the receipt lists it.",
 } as const;
 export type Reason = keyof typeof REASONS;

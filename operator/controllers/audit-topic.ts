@@ -1,12 +1,12 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic, type AuditTopicStatus } from "../../crds/v1alpha1/audit-topic.ts";
-import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
+import { ANNOTATIONS, GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { desiredTopics, type Topic } from "../desired/kafka-topic.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
-import type { Receipts } from "../external/receipts.ts";
+import type { ReceiptItem, Receipts } from "../external/receipts.ts";
 import type { TopicClaim } from "../plan/kafka-topic.ts";
-import type { Reconciler } from "../runtime/controller.ts";
+import type { Reconciler, Tools } from "../runtime/controller.ts";
 import { blockedTopicStatus, failedTopicStatus, type TopicOutcome, topicStatus } from "../status/audit-topic.ts";
 import { Attempts } from "./attempts.ts";
 import { requireUnused, subject, teardownTopic } from "./audit-topic-teardown.ts";
@@ -45,7 +45,7 @@ export function auditTopicReconciler(
       await requireUnused(resource, tools);
       const items = await teardownTopic(resource, deps, now());
       await deps.receipts.add({ kind: AUDIT_TOPIC.kind, ...subject(resource) }, items);
-      for (const { action, name, reason } of items) tools.log.info({ topic: name, action, reason }, "Settled topic");
+      for (const item of items) await announce(resource, item, tools);
       return "done";
     },
 
@@ -58,6 +58,23 @@ export function auditTopicReconciler(
       });
     },
   };
+}
+
+/** The last that is heard of a topic's resource; a policy that was not followed for want of the annotation is a warning. */
+async function announce(
+  { spec, metadata: { name, annotations } }: AuditTopic,
+  item: ReceiptItem,
+  { log, recordEvent }: Tools<AuditTopic>,
+): Promise<void> {
+  log.info({ topic: item.name, action: item.action, reason: item.reason }, "Settled topic");
+  const unconfirmed = spec.deletionPolicy === "Delete" && annotations?.[ANNOTATIONS.confirmDelete] !== name;
+  const warn = item.action === "Retained" && unconfirmed;
+  await recordEvent({
+    type: warn ? "Warning" : "Normal",
+    reason: warn ? "ConfirmationMissing" : item.action,
+    action: "Delete",
+    note: `Topic ${item.name}: ${item.action.toLowerCase()}, ${item.reason}`,
+  });
 }
 
 /** What says that a topic is ours: our status, or the receipt of an earlier resource of this name. */

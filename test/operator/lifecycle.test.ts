@@ -132,6 +132,9 @@ describe("a pipeline that is deleted", () => {
     await apply(operator.store, "AuditPipeline", "audit", namespace, spec);
     await ready(namespace);
     await remove(namespace);
+    expect(await notes(namespace)).toContainEqual(
+      expect.stringMatching(/^Topic \S+: retained, .*confirm-delete: audit is missing$/),
+    );
     expect(await databases()).toContain(`${namespace}_audit`);
     expect(await topicId(`${namespace}.audit`)).toBeDefined();
 
