@@ -49,9 +49,11 @@ interface Partition {
   retryAtMs: number;
 }
 
-const partitionAt = (position: bigint | undefined, paused: boolean): Partition => ({
+const UNKNOWN_EPOCH = -1;
+
+const partitionAt = (position: bigint | undefined, paused: boolean, lastEpoch = UNKNOWN_EPOCH): Partition => ({
   position,
-  lastEpoch: -1,
+  lastEpoch,
   paused,
   asked: false,
   answer: undefined,
@@ -59,6 +61,7 @@ const partitionAt = (position: bigint | undefined, paused: boolean): Partition =
   retryAtMs: 0,
 });
 
+const known = (epoch: number) => (epoch < 0 ? undefined : epoch);
 const isIdle = (state: Partition) => !state.paused && !state.asked && state.answer === undefined;
 
 /**
@@ -91,11 +94,13 @@ export class Fetcher {
   }
 
   /** Without effect on a partition that is not held: it may have been lost a moment ago. */
-  seek(partition: number, position: bigint): void {
+  seek(partition: number, position: bigint, leaderEpoch?: number): void {
     const state = this.#partitions.get(partition);
     if (state === undefined) return;
+    // Where the position stays what it was, so does what is known about the log before it.
+    const lastEpoch = leaderEpoch ?? (state.position === position ? state.lastEpoch : UNKNOWN_EPOCH);
     // A new object: results under way still refer to the old one and are dropped.
-    this.#partitions.set(partition, partitionAt(position, state.paused));
+    this.#partitions.set(partition, partitionAt(position, state.paused, lastEpoch));
     this.#wakeUp();
   }
 
@@ -203,8 +208,8 @@ export class Fetcher {
       const { records, nextPosition, lastEpoch } = decodeRecords(part, position, this.#protocol);
       state.failures = 0;
       if (nextPosition === position) return;
-      state.lastEpoch = lastEpoch ?? state.lastEpoch;
-      state.answer = { partition, position, records, nextPosition, logStart, endOffset };
+      const leaderEpoch = known(lastEpoch ?? state.lastEpoch);
+      state.answer = { partition, position, records, nextPosition, leaderEpoch, logStart, endOffset };
     } catch (error) {
       this.#hold(part, state, position, error);
     }
@@ -243,6 +248,11 @@ export class Fetcher {
   /** The log was cut before our position, by an unclean leader election perhaps; what stands there now is not what follows. */
   #reportParted(part: FetchAnswerPartition, endOffset: bigint, state: Partition, position: bigint): void {
     const { partition, logStart } = part;
+    if (endOffset >= position) {
+      // Cut behind the position: what is before it stands, under an epoch older than the one we were told.
+      state.lastEpoch = UNKNOWN_EPOCH;
+      return;
+    }
     state.answer = { partition, position, records: [], nextPosition: position, logStart, endOffset, outOfRange: true };
     state.retryAtMs = performance.now() + backoffMs(state.failures++, 100, 5_000);
   }
@@ -275,6 +285,8 @@ export class Fetcher {
     for (const state of this.#partitions.values()) {
       if (state.answer === undefined || state.paused) continue;
       taken.push(state.answer);
+      // Of an answer without records the epoch before the position is still the one that was known.
+      if (state.answer.nextPosition !== state.position) state.lastEpoch = state.answer.leaderEpoch ?? UNKNOWN_EPOCH;
       state.position = state.answer.nextPosition;
       state.answer = undefined;
     }

@@ -24,12 +24,15 @@ export interface FetchedPartition {
   readonly records: readonly LogRecord[];
   /** The first offset not covered by this fetch: past the last record, and past gaps and control batches. */
   readonly nextPosition: bigint;
+  /** Leader epoch of the last record batch before `nextPosition`; left out where it is not known. */
+  readonly leaderEpoch?: number | undefined;
   readonly logStart: bigint;
   /** Last stable offset: what a consumer can read up to. */
   readonly endOffset: bigint;
   /**
    * `position` is outside [logStart, endOffset]: nothing was read and the reader's position has not moved. A log that was
-   * cut before `position` and has grown again is found out too while this reader lives; `endOffset` is then where it was cut.
+   * cut before `position` and has grown again is found out too, where the leader epoch at `position` is known; `endOffset`
+   * is then where it was cut.
    */
   readonly outOfRange?: boolean;
   /**
@@ -58,8 +61,12 @@ export interface EventLogReader {
    * the group is refused to us. Handlers run one at a time and must not reject.
    */
   join(handlers: GroupHandlers): Promise<void>;
-  /** Sets a partition's position and lets it be fetched. Results already under way for another position are dropped. */
-  seek(partition: number, position: bigint): void;
+  /**
+   * Sets a partition's position and lets it be fetched. Results already under way for another position are dropped.
+   * `leaderEpoch` is that of the record batch before `position`, as a fetch gave it: by it the broker sees that its log was
+   * cut before `position`, whatever it has grown to since. Without it only what this reader read itself is known.
+   */
+  seek(partition: number, position: bigint, leaderEpoch?: number): void;
   /** A paused partition is not fetched; the others go on. The position stays. */
   pause(partition: number): void;
   resume(partition: number): void;

@@ -50,8 +50,8 @@ export class Reader implements EventLogReader {
     return this.#membership.join();
   }
 
-  seek(partition: number, position: bigint): void {
-    this.#fetcher.seek(partition, position);
+  seek(partition: number, position: bigint, leaderEpoch?: number): void {
+    this.#fetcher.seek(partition, position, leaderEpoch);
   }
 
   pause(partition: number): void {

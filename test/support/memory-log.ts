@@ -36,7 +36,7 @@ export class MemoryLog implements EventLogReader {
     this.handlers = handlers;
     await handlers.assigned([...this.partitions.keys()]);
   }
-  seek(partition: number, position: bigint): void {
+  seek(partition: number, position: bigint, _leaderEpoch?: number): void {
     this.#positions.set(partition, position);
   }
   pause(partition: number): void {
