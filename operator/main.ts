@@ -1,4 +1,4 @@
-import { buildProgram, runProgram } from "./cli/program.ts";
+import { buildProgram, type PlanFlags, runProgram, type StandaloneFlags } from "./cli/program.ts";
 
 // `audit-pipeline get ... | head` closes our output early; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -6,12 +6,21 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-const program = buildProgram(async (flags) => {
-  // Clients of Kafka and PostgreSQL take longer to load than `get` takes to answer.
+// Clients of Kafka and PostgreSQL take longer to load than `get` takes to answer.
+const standalone = async (flags: StandaloneFlags) => {
   const [{ runStandalone }, { makeControllers }] = await Promise.all([
     import("./cli/standalone.ts"),
     import("./wiring.ts"),
   ]);
   await runStandalone(flags, makeControllers);
-});
+};
+const planWith = async ({ filename, config, state }: PlanFlags) => {
+  const [{ plan }, { configOf }, { connect }] = await Promise.all([
+    import("./cli/plan.ts"),
+    import("./cli/standalone.ts"),
+    import("./wiring.ts"),
+  ]);
+  return plan({ path: filename, config: configOf(config), stateDir: state, connect });
+};
+const program = buildProgram(standalone, planWith);
 process.exitCode = await runProgram(program, process.argv);

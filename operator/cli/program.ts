@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { Planned } from "../dry-run/plan-resources.ts";
 import { type Client, clientOf, requireState } from "./client.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
 import { get, getOne, notFound, oneKind, type Scope, type Target, targetOf } from "./get.ts";
 import { type Format, formats } from "./output.ts";
+import { renderPlan } from "./plan.ts";
 import { qualifiedKind, UnknownKindError } from "./resource-names.ts";
 import { renderStatus } from "./status.ts";
 import { validate } from "./validate.ts";
@@ -18,6 +20,13 @@ export interface StandaloneFlags {
   leavePods: boolean;
 }
 
+export interface PlanFlags {
+  filename: string;
+  config?: string;
+  state?: string;
+  output: "table" | "json";
+}
+
 interface ScopeFlags {
   namespace: string;
   allNamespaces?: boolean;
@@ -25,7 +34,10 @@ interface ScopeFlags {
 }
 
 /** The command line of `audit-pipeline`. `standalone` runs until it is stopped. */
-export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<void>): Command {
+export function buildProgram(
+  standalone: (flags: StandaloneFlags) => Promise<void>,
+  planWith: (flags: PlanFlags) => Promise<Planned>,
+): Command {
   const program = new Command("audit-pipeline")
     .description("Audit pipelines from Kafka to PostgreSQL: the operator and its command line")
     .showHelpAfterError("(--help shows the usage)")
@@ -93,6 +105,20 @@ export function buildProgram(standalone: (flags: StandaloneFlags) => Promise<voi
     });
 
   program
+    .command("plan")
+    .description("show what applying manifests would change in Kafka, PostgreSQL and here, and change nothing")
+    .requiredOption("-f, --filename <path>", "file, folder, or - for standard input")
+    .addOption(new Option("--config <file>", "the operator's configuration").env("CONFIG_PATH"))
+    .addOption(new Option("-o, --output <format>", "how").choices(["table", "json"]).default("table"))
+    .addOption(stateOption())
+    .action(async (flags: PlanFlags) => {
+      const planned = await planWith(flags);
+      print(renderPlan(planned, flags.output));
+      if (planned.problems.length > 0) throw new Failure("", 2);
+      if (planned.steps.length > 0) throw new Failure("", 1);
+    });
+
+  program
     .command("crds")
     .description("print the CustomResourceDefinitions")
     .action(async () => print(await crds()));
@@ -113,7 +139,8 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
   } catch (error) {
     // Commander has printed its own message; help and version end with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== "") process.stderr.write(`${message}\n`);
     if (error instanceof UnknownKindError) return 2;
     return error instanceof Failure ? error.exitCode : 1;
   }

@@ -126,7 +126,8 @@ export function asFailure(error: unknown, { admin }: OperatorConfig): unknown {
   );
 }
 
-function configOf(path: string | undefined): OperatorConfig {
+/** @throws Failure that lists every problem, with exit code 2 */
+export function configOf(path: string | undefined): OperatorConfig {
   try {
     return loadOperatorConfig(path, process.env);
   } catch (error) {

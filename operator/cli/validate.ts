@@ -15,7 +15,7 @@ export interface Verdict {
 export async function validate(path: string): Promise<Verdict> {
   const verdict: Verdict = { valid: [], refused: [] };
   for (const file of await filesOf(path)) {
-    const parsed = parseManifests(file === "-" ? await standardInput() : await readFile(file, "utf8"));
+    const parsed = parseManifests(await readManifest(file));
     if (parsed.ok) {
       const lines = parsed.objects.map(({ kind, metadata }) => `${qualifiedKind(kind)}/${metadata.name} is valid`);
       verdict.valid.push(...lines);
@@ -29,7 +29,8 @@ export async function validate(path: string): Promise<Verdict> {
   return verdict;
 }
 
-async function filesOf(path: string): Promise<string[]> {
+/** The manifests that `-f` names; `-` stays `-`. */
+export async function filesOf(path: string): Promise<string[]> {
   if (path === "-") return ["-"];
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) throw new Failure(`${path} does not exist`, 2);
@@ -38,6 +39,8 @@ async function filesOf(path: string): Promise<string[]> {
   if (names.length === 0) throw new Failure(`${path} holds no .yaml, .yml or .json file`, 2);
   return names.map((name) => join(path, name));
 }
+
+export const readManifest = (file: string) => (file === "-" ? standardInput() : readFile(file, "utf8"));
 
 async function standardInput(): Promise<string> {
   const chunks: Buffer[] = [];

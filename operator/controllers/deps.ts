@@ -1,13 +1,13 @@
 import type { OperatorConfig } from "../config.ts";
 import type { KafkaConnections } from "../external/connect-kafka.ts";
-import type { PostgresConnections } from "../external/connect-postgres.ts";
+import type { LedgerOptions, PostgresLedger } from "../external/postgres-ledger.ts";
 import type { Receipts } from "../external/receipts.ts";
 
 /** What the controllers work with: made once by `main.ts`, closed at stop. */
 export interface Deps {
   readonly config: OperatorConfig;
   readonly kafka: KafkaConnections;
-  readonly postgres: PostgresConnections;
+  readonly ledgers: (options: LedgerOptions) => PostgresLedger;
   readonly receipts: Receipts;
   readonly now: () => Date;
 }

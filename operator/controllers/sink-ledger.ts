@@ -5,12 +5,7 @@ import { desiredMonths, type Month } from "../desired/postgres-month.ts";
 import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../desired/postgres-names.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
-import {
-  type LedgerPasswords,
-  type PostgresLedger,
-  type Progress,
-  postgresLedger,
-} from "../external/postgres-ledger.ts";
+import type { LedgerPasswords, PostgresLedger, Progress } from "../external/postgres-ledger.ts";
 import { credentialFingerprint } from "../external/scram.ts";
 import type { Plan } from "../plan/plan.ts";
 import { type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
@@ -161,10 +156,10 @@ export async function proveCredentials(
 
 export function ledgerAccess(
   { backend, identity, ledger }: LedgerPlace,
-  { postgres }: Deps,
+  { ledgers }: Deps,
   passwords?: LedgerPasswords,
 ): PostgresLedger {
-  return postgresLedger({ connections: postgres, server: backend, identity, names: ledger, passwords });
+  return ledgers({ server: backend, identity, names: ledger, passwords });
 }
 
 const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): CredentialsInput => ({

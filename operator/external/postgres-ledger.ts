@@ -29,13 +29,14 @@ export interface PostgresLedger {
 }
 
 /** `passwords` are needed for apply of SetVerifier and for probe. */
-export function postgresLedger(options: {
-  readonly connections: PostgresConnections;
+export interface LedgerOptions {
   readonly server: PostgresServer;
   readonly identity: LedgerIdentity;
   readonly names: LedgerNames;
   readonly passwords?: LedgerPasswords | undefined;
-}): PostgresLedger {
+}
+
+export function postgresLedger(options: LedgerOptions & { readonly connections: PostgresConnections }): PostgresLedger {
   const { connections, server, identity, names, passwords } = options;
   const target: LedgerTarget = {
     connections,
