@@ -71,7 +71,7 @@ export async function planResources(
     };
     const outcome = await reconciler.reconcile(resource, tools);
     const status = reconciler.status(resource, { kind: "Reconciled", outcome });
-    store.imagine({ ...resource, status } as R);
+    store.imagine({ ...resource, status });
     return outcome.problems ?? [];
   }
 
