@@ -17,6 +17,7 @@ export interface GeneratedRows {
 export const TOPIC_ID = "6b2f5a0e-1c1d-4f6e-9a7b-0d2c3e4f5a6b";
 export const TENANT = "payments";
 const BATCH = 20;
+const PARTITIONS = 12;
 const ACTORS = 50_000;
 const TARGETS = 200_000;
 const TYPES = ["login", "read", "update", "export", "create", "grant", "delete", "revoke", "config", "key-rotation"];
@@ -38,8 +39,9 @@ export function generatedRows({ from, to, start, stepMs, rawBytes }: GeneratedRo
       END AS event_time,
       recorded_at,
       '${TOPIC_ID}'::uuid AS topic_id,
-      (i % 12)::integer AS partition,
-      i / 12 AS "offset",
+      -- A batch is of one partition: rows come in runs.
+      (i / ${BATCH} % ${PARTITIONS})::integer AS partition,
+      i / ${BATCH * PARTITIONS} * ${BATCH} + i % ${BATCH} AS "offset",
       'user' AS actor_type,
       'u_' || ${zipf(ACTORS, 3)} AS actor_id,
       kind || CASE WHEN ${hash(4)} & 3 = 0 THEN '-many' ELSE '' END AS action,

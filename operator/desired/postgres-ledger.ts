@@ -80,7 +80,7 @@ export const LEDGER_COLUMNS: ReadonlyMap<string, readonly string[]> = new Map(
 
 function columnsOf(statement: string): readonly string[] {
   const primaryKey = /PRIMARY KEY \(([^)]*)\)/.exec(statement)?.[1]?.split(", ") ?? [];
-  const lines = [...statement.matchAll(/^ +"?([a-z_0-9]+)"? ([a-z]+)( NOT NULL| PRIMARY KEY)?/gm)];
+  const lines = [...statement.matchAll(/^ +"?([a-z_0-9]+)"? ([a-z]+)(?: COLLATE "C")?( NOT NULL| PRIMARY KEY)?/gm)];
   return lines
     .map(([, name = "", type = "", constraint]) => {
       const isRequired = constraint !== undefined || primaryKey.includes(name);

@@ -9,6 +9,9 @@
  *
  * The indexes of `events` are those that docs/queries.sql needs, no more: each is paid with every row. They run along
  * recorded_at, the partition key, not event_time (docs/adr/0005-indexes.md).
+ *
+ * Text sorts by its bytes: an index in the order of the server's locale is wrong on the day the operating system's rules
+ * change, and a ledger outlives several.
  */
 
 /** Hash partitions of the id ledger: fixed, since changing it means rewriting the ledger. */
@@ -18,31 +21,31 @@ const ID_LEDGER_PARTITIONS = 8;
 export function ledgerTables(schema: string): readonly string[] {
   return [
     `CREATE TABLE IF NOT EXISTS ${schema}.events (
-      tenant text NOT NULL,
-      source text NOT NULL,
-      id text NOT NULL,
-      type text NOT NULL,
-      subject text,
+      tenant text COLLATE "C" NOT NULL,
+      source text COLLATE "C" NOT NULL,
+      id text COLLATE "C" NOT NULL,
+      type text COLLATE "C" NOT NULL,
+      subject text COLLATE "C",
       event_time timestamptz,
       recorded_at timestamptz NOT NULL,
       topic_id uuid NOT NULL,
       partition integer NOT NULL,
       "offset" bigint NOT NULL,
-      actor_type text,
-      actor_id text,
-      action text,
-      outcome text,
-      reason text,
-      target_type text,
-      target_id text,
-      trace_id text,
+      actor_type text COLLATE "C",
+      actor_id text COLLATE "C",
+      action text COLLATE "C",
+      outcome text COLLATE "C",
+      reason text COLLATE "C",
+      target_type text COLLATE "C",
+      target_id text COLLATE "C",
+      trace_id text COLLATE "C",
       details jsonb,
       raw bytea NOT NULL,
       headers bytea NOT NULL,
       sha256 bytea NOT NULL,
       chain bytea NOT NULL
     ) PARTITION BY RANGE (recorded_at)`,
-    `CREATE INDEX IF NOT EXISTS events_position ON ${schema}.events (topic_id, partition, "offset")`,
+    `CREATE INDEX IF NOT EXISTS events_position ON ${schema}.events (partition, "offset")`,
     `CREATE INDEX IF NOT EXISTS events_time ON ${schema}.events (recorded_at)`,
     `CREATE INDEX IF NOT EXISTS events_event_time ON ${schema}.events USING brin (event_time timestamptz_minmax_multi_ops)`,
     `CREATE INDEX IF NOT EXISTS events_actor ON ${schema}.events (actor_id, recorded_at) WHERE actor_id IS NOT NULL`,
@@ -59,7 +62,7 @@ export function ledgerTables(schema: string): readonly string[] {
       last_offset bigint NOT NULL,
       recorded_at timestamptz,
       disposition smallint NOT NULL,
-      tenant text NOT NULL,
+      tenant text COLLATE "C" NOT NULL,
       sha256 bytea NOT NULL,
       chain bytea NOT NULL
     )`,
@@ -79,9 +82,9 @@ export function ledgerTables(schema: string): readonly string[] {
     ),
 
     `CREATE TABLE IF NOT EXISTS ${schema}.conflicts (
-      tenant text NOT NULL,
-      source text NOT NULL,
-      id text NOT NULL,
+      tenant text COLLATE "C" NOT NULL,
+      source text COLLATE "C" NOT NULL,
+      id text COLLATE "C" NOT NULL,
       raw bytea NOT NULL,
       headers bytea NOT NULL,
       sha256 bytea NOT NULL,
