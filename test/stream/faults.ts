@@ -34,6 +34,7 @@ export const fullSchedule: readonly FaultName[] = [
 /** How long another sink may take to write where a frozen one left off. */
 const SUCCESSOR_MS = 30_000;
 const TRAP_MS = 30_000;
+const HOLDS_LOCKS: readonly Trap[] = ["AfterIds", "BeforeCommit"];
 
 /** Holds the next sink that gets to the trap. The connection is held before the sink is stopped, so it is stopped there. */
 async function trapAny(
@@ -70,7 +71,8 @@ async function trapAny(
 }
 
 async function freeze(world: World, trap: Trap, then: "continue" | "kill"): Promise<void> {
-  world.churn.mode = "Joins";
+  // A successor of one that holds locks waits for them too: it is not disturbed on top.
+  world.churn.mode = HOLDS_LOCKS.includes(trap) ? "None" : "Joins";
   await showSuccessor(world, trap, then, await trapAny(world, trap, true));
 }
 
