@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { auditEvent, logRecord } from "../test/support/cloud-events.ts";
 import { MemoryLedger } from "../test/support/memory-ledger.ts";
 import { MemoryLog } from "../test/support/memory-log.ts";
+import type { WritePlan } from "./batch.ts";
 import { uuidBytes } from "./chain.ts";
 import { deliveryConfig } from "./config.ts";
 import { Consumer } from "./consume.ts";
@@ -60,6 +61,23 @@ async function start(partitions: number, over: Record<string, unknown> = {}, led
     await done.catch(() => undefined);
   });
   return { reader, ledger, consumer, owned, done, untrusted, abandon };
+}
+
+/** A store that writes nothing until it is let. */
+class SlowLedger extends MemoryLedger {
+  #open: Promise<void> | undefined;
+
+  /** Returns what lets it go on. */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#open = promise;
+    return resolve;
+  }
+
+  override async write(plan: WritePlan): Promise<void> {
+    await this.#open;
+    return super.write(plan);
+  }
 }
 
 const event = (id: string = randomUUID()) => logRecord(auditEvent(id));
@@ -174,6 +192,81 @@ describe("the loop", () => {
     await until(() => next(ledger, 1) === 1);
     expect(owned.get(0)?.held).toBe("LogTruncated");
     expect(next(ledger, 0)).toBe(50);
+  });
+
+  test("settles what it had read of a log that was cut, and reads no more of it whatever it grows to", async () => {
+    const ledger = new SlowLedger();
+    const { reader, owned } = await start(2, { batchSize: 10 }, ledger);
+    const cut = reader.partitions[0];
+    if (cut === undefined) throw new Error("No partition");
+    reader.fetchSize = 5;
+    const open = ledger.hold();
+    for (let i = 0; i < 15; i += 1) reader.append(0, event());
+    await until(() => owned.get(0)?.read === 15n);
+    cut.records = [];
+    cut.end = 3n;
+    await until(() => owned.get(0)?.held === "LogTruncated");
+    expect(next(ledger)).toBe(0);
+    open();
+    await until(() => next(ledger) === 15);
+
+    for (let i = 0; i < 20; i += 1) for (const partition of [0, 1]) reader.append(partition, event());
+    await until(() => next(ledger, 1) === 20);
+    // Longer than the first hold of any other reason.
+    await sleep(2_500);
+    expect(owned.get(0)).toMatchObject({ held: "LogTruncated", read: 15n });
+    expect(next(ledger)).toBe(15);
+  });
+
+  test("a new claim looks at a log that was cut anew", async () => {
+    const ledger = new MemoryLedger();
+    await ledger.claim(topicId, [0]);
+    ledger.progress.set(0, { epoch: 1n, nextOffset: 3n, chain: Buffer.alloc(32) });
+    const { reader, owned } = await start(1, {}, ledger);
+    await until(() => owned.get(0)?.held === "LogTruncated");
+    for (let i = 0; i < 4; i += 1) reader.append(0, event());
+    reader.handlers?.lost([0]);
+    await reader.handlers?.assigned([0]);
+    await until(() => next(ledger) === 4);
+    expect(owned.get(0)?.held).toBeUndefined();
+  });
+
+  test("reads again from what is settled when what is in hand does not follow it", async () => {
+    const { reader, ledger, owned } = await start(1, { flushInterval: 100 });
+    const partition = owned.get(0);
+    if (partition === undefined) throw new Error("No partition");
+    reader.append(0, event());
+    await until(() => next(ledger) === 1);
+    const settled = ledger.progress.get(0);
+    reader.append(0, event());
+    await until(() => next(ledger) === 2);
+    reader.append(0, event());
+    await until(() => partition.read === 3n);
+    if (settled === undefined) throw new Error("Nothing settled");
+    partition.position = settled;
+    ledger.progress.set(0, settled);
+    await until(() => next(ledger) === 3);
+    expect(ledger.stored.map(({ item }) => item.offset)).toEqual([0n, 1n, 2n]);
+  });
+
+  test("goes on writing while the group does not answer a commit, and then commits the latest", async () => {
+    const { reader, ledger } = await start(1);
+    const commit = reader.commit.bind(reader);
+    const answer = Promise.withResolvers<void>();
+    const commits: (bigint | undefined)[] = [];
+    reader.commit = async (offsets) => {
+      commits.push(offsets.get(0));
+      await answer.promise;
+      await commit(offsets);
+    };
+    for (let i = 1; i <= 5; i += 1) {
+      reader.append(0, event());
+      await until(() => next(ledger) === i);
+    }
+    expect(commits).toEqual([1n]);
+    answer.resolve();
+    await until(() => reader.committed.get(0) === 5n);
+    expect(commits).toEqual([1n, 5n]);
   });
 
   test("goes on where the ledger stands when that went back", async () => {

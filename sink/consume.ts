@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { PartitionItems } from "./batch.ts";
+import type { PartitionItems, Position } from "./batch.ts";
 import { Batcher, type BatchLimits } from "./batcher.ts";
 import type { CodecOptions } from "./codec.ts";
 import { gone, itemsOf } from "./intake.ts";
@@ -28,6 +28,7 @@ const MAX_FETCH_WAIT_MS = 500;
 /** The batch may be due already, and cannot be written yet. */
 const FETCH_WAIT_WHILE_WRITING_MS = 50;
 const FETCH_RETRY_MS = 1_000;
+const LAST_COMMIT_MS = 1_000;
 
 /** poll → decode → batch → write → commit, with at most one transaction under way while the next batch is filled. */
 export class Consumer {
@@ -35,6 +36,9 @@ export class Consumer {
   readonly #batch: Batcher;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
+  /** Settled and not committed to the group yet. */
+  readonly #toCommit = new Map<number, bigint>();
+  #committing: Promise<void> | undefined;
   #stopping = false;
   #failure: unknown;
 
@@ -57,6 +61,7 @@ export class Consumer {
       if (this.#failure !== undefined) throw this.#failure;
     }
     await this.flush();
+    await Promise.race([this.#committing, sleep(LAST_COMMIT_MS, undefined, { ref: false })]);
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -93,7 +98,10 @@ export class Consumer {
     },
     revoked: async (numbers) => {
       const { partitions, revokeTimeoutMs } = this.#deps;
-      await Promise.race([this.flush(), sleep(revokeTimeoutMs, undefined, { ref: false })]);
+      await Promise.race([
+        this.flush().then(() => this.#committing),
+        sleep(revokeTimeoutMs, undefined, { ref: false }),
+      ]);
       this.#forget(numbers);
       partitions.release(numbers);
     },
@@ -144,12 +152,7 @@ export class Consumer {
       reader.seek(partition.number, logStart);
       return;
     }
-    log.error(
-      { partition: partition.number, position, endOffset },
-      "Log ends before what is settled: it was truncated",
-    );
-    this.#batch.drop(partition);
-    partitions.hold(partition, "LogTruncated");
+    partitions.truncated(partition, endOffset);
   }
 
   /** The reader tries again by itself, from the same position: said once, and by a metric as long as it lasts. */
@@ -169,31 +172,36 @@ export class Consumer {
     const taken = this.#batch.take();
     for (const [partition, items] of taken) {
       const { position, number } = partition;
-      // Held, moved or lost since: it is read again from its position.
-      if (!partition.isActive || position === undefined || items[0]?.offset !== position.nextOffset) continue;
-      parts.push({ partition: number, position, items });
+      // Held, given away or lost since: it is read again from its position.
+      if (!partition.isWritable || position === undefined) continue;
+      if (items[0]?.offset === position.nextOffset) parts.push({ partition: number, position, items });
+      else this.#readAgain(partition, position);
     }
     if (parts.length === 0) return;
 
-    const offsets = new Map<number, bigint>();
     for (const [number, outcome] of await settler.settle(parts, signal)) {
       const partition = partitions.get(number);
       // Given away meanwhile, and perhaps given back: then it has a claim of its own.
       if (partition === undefined || !taken.has(partition)) continue;
       this.#apply(partition, outcome);
-      if (partition.position !== undefined) offsets.set(number, partition.position.nextOffset);
+      if (partition.position !== undefined) this.#toCommit.set(number, partition.position.nextOffset);
     }
-    await this.#commit(offsets);
+    this.#committing ??= this.#commit().finally(() => {
+      this.#committing = undefined;
+    });
+  }
+
+  /** What is in hand does not follow what is settled: nobody else would ever read the partition again. */
+  #readAgain(partition: Partition, position: Position): void {
+    const { log, partitions } = this.#deps;
+    log.warn({ partition: partition.number, nextOffset: position.nextOffset }, "Read again from what is settled");
+    this.#batch.drop(partition);
+    partitions.moveTo(partition, position);
   }
 
   #apply(partition: Partition, outcome: Outcome): void {
     const { partitions } = this.#deps;
-    if (outcome.kind === "Advanced") {
-      partition.position = outcome.position;
-      partition.holds = 0;
-      partition.held = undefined;
-      return;
-    }
+    if (outcome.kind === "Advanced") return partition.settledUpTo(outcome.position);
     this.#batch.drop(partition);
     if (outcome.kind === "Lost") partitions.lose(partition);
     if (outcome.kind === "Moved") partitions.moveTo(partition, outcome.position);
@@ -203,18 +211,22 @@ export class Consumer {
     }
   }
 
-  /** For lag displays: the truth is the ledger's. */
-  async #commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
-    if (offsets.size === 0) return;
-    try {
-      await this.#deps.reader.commit(offsets);
-    } catch (error) {
-      this.#deps.log.debug({ err: error }, "Could not commit group offsets");
+  /** For lag displays: the truth is the ledger's, and no write waits for it. What is settled meanwhile goes out next. */
+  async #commit(): Promise<void> {
+    while (this.#toCommit.size > 0) {
+      const offsets = new Map(this.#toCommit);
+      this.#toCommit.clear();
+      try {
+        await this.#deps.reader.commit(offsets);
+      } catch (error) {
+        this.#deps.log.debug({ err: error }, "Could not commit group offsets");
+      }
     }
   }
 
   #forget(numbers: readonly number[]): void {
     for (const number of numbers) {
+      this.#toCommit.delete(number);
       const partition = this.#deps.partitions.get(number);
       if (partition !== undefined) this.#batch.drop(partition);
     }

@@ -14,11 +14,11 @@ export class Partition {
   /** The next offset to come from the log: everything before it is settled or in the batch. */
   read = 0n;
   endOffset = 0n;
-  /** Why it cannot go on: stays until something of it was settled. */
+  /** Why it cannot go on: stays until something of it was settled, and LogTruncated as long as the claim. */
   held: HoldReason | undefined;
   holds = 0;
-  /** Between a hold and the next attempt. */
-  waiting = false;
+  /** Between a hold and the next attempt. Each hold is an object of its own: only the latest one's timer counts. */
+  waitingFor: object | undefined;
   given = true;
 
   constructor(number: number) {
@@ -27,7 +27,19 @@ export class Partition {
 
   /** Whether records of it may be taken in. */
   get isActive(): boolean {
-    return this.given && this.position !== undefined && !this.waiting;
+    return this.isWritable && this.held !== "LogTruncated";
+  }
+
+  /** Whether what was taken in may be written: also what came before its log was found to be cut. */
+  get isWritable(): boolean {
+    return this.given && this.position !== undefined && this.waitingFor === undefined;
+  }
+
+  settledUpTo(position: Position): void {
+    this.position = position;
+    this.holds = 0;
+    // Unreadable ends with what can be read, LogTruncated with the claim, and a hold that waits with its next attempt.
+    if (this.isActive && this.held !== "Unreadable") this.held = undefined;
   }
 }
 
@@ -94,17 +106,40 @@ export class Partitions {
   /** This partition alone waits; after a while it is read again from what is settled. */
   hold(partition: Partition, reason: HoldReason): void {
     const { reader, log, signal } = this.#deps;
+    const nextOffset = partition.position?.nextOffset;
+    if (partition.held === "LogTruncated") {
+      log.error(
+        { partition: partition.number, reason, nextOffset },
+        "What was read before the log was cut is not settled",
+      );
+      return;
+    }
     const retryAfterMs =
       reason === "MissingMonth" ? MONTH_RETRY_MS : Math.min(HOLD_MAX_MS, HOLD_FIRST_MS * 2 ** partition.holds);
     partition.holds += 1;
     partition.held = reason;
-    partition.waiting = true;
+    const hold = {};
+    partition.waitingFor = hold;
     reader.pause(partition.number);
-    const nextOffset = partition.position?.nextOffset;
     log.error({ partition: partition.number, reason, nextOffset, retryAfterMs }, "Partition is held");
     void sleep(retryAfterMs, undefined, { signal }).then(
-      () => this.#retry(partition),
+      () => this.#retry(partition, hold),
       () => undefined,
+    );
+  }
+
+  /**
+   * The log was cut below what was read of it, by an unclean leader election perhaps. Nothing is read any more under this
+   * claim and no time ends that, since the log will grow past the cut and then looks as if nothing had happened: a person
+   * decides (docs/log-truncated.md). What is in hand is still settled.
+   */
+  truncated(partition: Partition, cutAt: bigint): void {
+    const { reader, log } = this.#deps;
+    partition.held = "LogTruncated";
+    reader.pause(partition.number);
+    log.error(
+      { partition: partition.number, reason: "LogTruncated", read: partition.read, cutAt },
+      "Log was cut below what was read: partition is held until a person decides, see docs/log-truncated.md",
     );
   }
 
@@ -113,13 +148,15 @@ export class Partitions {
     const { reader, log } = this.#deps;
     const lostAtMs = performance.now();
     partition.position = undefined;
+    partition.waitingFor = undefined;
     reader.pause(partition.number);
     log.warn({ partition: partition.number }, "Partition was claimed by another sink");
     void this.#claimAfterHeartbeat(partition, lostAtMs);
   }
 
-  #retry(partition: Partition): void {
-    partition.waiting = false;
+  #retry(partition: Partition, hold: object): void {
+    if (partition.waitingFor !== hold) return;
+    partition.waitingFor = undefined;
     if (!partition.given || partition.position === undefined) return;
     this.moveTo(partition, partition.position);
     this.#deps.reader.resume(partition.number);
@@ -143,6 +180,8 @@ export class Partitions {
       for (const partition of partitions) {
         const position = positions.get(partition.number);
         if (!partition.given || position === undefined) continue;
+        // A new claim looks at the log anew.
+        if (partition.held === "LogTruncated") partition.held = undefined;
         this.moveTo(partition, position);
         this.#deps.reader.resume(partition.number);
         const { epoch, nextOffset } = position;
