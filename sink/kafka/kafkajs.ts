@@ -1,6 +1,6 @@
-import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { bootstrapOrder, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
+import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
 import { crc32c, murmur2 } from "./kafkajs-internals.ts";
 import { call, drop, type Link, open, send } from "./kafkajs-link.ts";
@@ -146,11 +146,8 @@ class KafkaJsProtocol implements KafkaProtocol {
     return call(link, timeoutMs, "Produce", send(link, "Produce", produceApi, body, decodeProduce));
   }
 
-  decompress(codec: Codec, data: Buffer): Buffer {
-    if (codec === "gzip") return gunzipSync(data);
-    if (codec === "zstd") return zstdDecompressSync(data);
-    const fix = "Set kafka.client to platformatic, or the topic's compressionType to Gzip or Zstd for what comes next";
-    throw new UnsupportedCodecError(`The client kafkajs cannot read records compressed by ${codec}. ${fix}.`);
+  decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer {
+    return decompressWithin(codec, data, maxBytes, { snappy: () => missing("snappy"), lz4: () => missing("lz4") });
   }
 
   crc32c(data: Buffer): number {
@@ -179,4 +176,9 @@ class KafkaJsProtocol implements KafkaProtocol {
     const servers = this.#bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
     throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
   }
+}
+
+function missing(codec: Codec): never {
+  const fix = "Set kafka.client to platformatic, or the topic's compressionType to Gzip or Zstd for what comes next";
+  throw new UnsupportedCodecError(`The client kafkajs cannot read records compressed by ${codec}. ${fix}.`);
 }

@@ -16,6 +16,7 @@ import {
 } from "@platformatic/kafka";
 import { bootstrapOrder, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
+import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
 import { type Api, call, open } from "./platformatic-connection.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
@@ -23,6 +24,7 @@ import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
 import {
   type Broker,
   BrokerError,
+  type Codec,
   ConnectionError,
   type FetchAnswer,
   type FetchRequest,
@@ -44,6 +46,11 @@ export const kafka: KafkaClient = {
     new Writer(new PlatformaticProtocol(connection), (key) => murmur2(key, false) & 0x7fffffff),
 };
 
+/** WebAssembly; what Node has itself is taken from there. */
+const codecs = {
+  snappy: compressionsAlgorithms.snappy.decompressSync,
+  lz4: compressionsAlgorithms.lz4.decompressSync,
+};
 const consumerReplica = -1;
 const readCommitted = 1;
 const groupCoordinator = 0;
@@ -227,8 +234,8 @@ class PlatformaticProtocol implements KafkaProtocol {
     return call(connection, timeoutMs, "Produce", produce, batches, timeoutMs);
   }
 
-  decompress(codec: "gzip" | "snappy" | "lz4" | "zstd", data: Buffer): Buffer {
-    return compressionsAlgorithms[codec].decompressSync(data);
+  decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer {
+    return decompressWithin(codec, data, maxBytes, codecs);
   }
 
   crc32c(data: Buffer): number {

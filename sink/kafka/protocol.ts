@@ -132,8 +132,8 @@ export interface KafkaProtocol {
   offsetRange(broker: Broker, topic: string, partition: number, timeoutMs: number): Promise<OffsetRange>;
   /** acks=all. */
   produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number): Promise<readonly ProduceAnswer[]>;
-  /** Throws UnsupportedCodecError. */
-  decompress(codec: Codec, data: Buffer): Buffer;
+  /** Throws UnsupportedCodecError, and DecompressedTooLargeError where more than `maxBytes` would come out. */
+  decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer;
   crc32c(data: Buffer): number;
   close(): Promise<void>;
 }

@@ -154,6 +154,41 @@ describe("decodeRecords", () => {
     ]);
   });
 
+  test("gives what stands before an unreadable batch, and throws only where it comes first", () => {
+    const torn = Buffer.from(at(named("bad", "worse"), 2n));
+    torn[torn.length - 1] = 0xff;
+    const halfRead = changed(at(named("good", "torn"), 2n), (copy) => copy.writeInt32BE(3, head.count));
+    for (const unreadable of [torn, halfRead]) {
+      const records = Buffer.concat([named("a", "b"), unreadable]);
+      expect(values({ records, aborted: [] }, 0n, reader)).toEqual([
+        [0, "a"],
+        [1, "b"],
+      ]);
+      expect(decodeRecords({ records, aborted: [] }, 0n, reader).nextPosition).toBe(2n);
+      expect(() => decodeRecords({ records, aborted: [] }, 2n, reader)).toThrow("at offset 2 cannot be read");
+    }
+  });
+
+  test("ends with the batch that fills the answer", () => {
+    const records = Buffer.concat([named("a"), at(named("b"), 1n), at(named("c"), 2n)]);
+    const one = decodeRecords({ records: named("a"), aborted: [] }, 0n, reader).bytes;
+    const limits = { batchBytes: 1e6, answerBytes: one + 1 };
+    expect(decodeRecords({ records, aborted: [] }, 0n, reader, limits)).toMatchObject({ nextPosition: 2n });
+  });
+
+  test("refuses a batch of more records than memory has room for", () => {
+    const records = named(...Array.from({ length: 1_000 }, () => ""));
+    const limits = { batchBytes: 100_000, answerBytes: 1e6 };
+    expect(() => decodeRecords({ records, aborted: [] }, 0n, reader, limits)).toThrow("it has 1000 records");
+  });
+
+  test("refuses a record that claims more headers than it has", () => {
+    const body = Buffer.from("0000000101feffffff07", "hex");
+    const cut = Buffer.concat([named("a").subarray(0, 61), Buffer.from([body.length * 2]), body]);
+    const records = changed(cut, (copy) => copy.writeInt32BE(copy.length - 12, 8));
+    expect(() => decodeRecords({ records, aborted: [] }, 0n, reader)).toThrow("do not add up");
+  });
+
   test("names the format it cannot read", () => {
     const records = changed(named("a"), (copy) => copy.writeInt8(1, 16));
     expect(() => decodeRecords({ records, aborted: [] }, 0n, reader)).toThrow("message format 1");

@@ -1,5 +1,5 @@
 import type { LogRecord } from "./port.ts";
-import type { Codec, FetchAnswerPartition } from "./protocol.ts";
+import { type Codec, type FetchAnswerPartition, UnsupportedCodecError } from "./protocol.ts";
 
 /** What stands in the log cannot be read: an unknown format, a bad checksum, lengths that do not fit. */
 export class BadBatchError extends Error {
@@ -11,13 +11,32 @@ export interface DecodedRecords {
   readonly nextPosition: bigint;
   /** Leader epoch of the last batch; undefined where there was none. */
   readonly lastEpoch: number | undefined;
+  /** What of memory the records take, about. */
+  readonly bytes: number;
 }
 
 export interface BatchReader {
-  decompress(codec: Codec, data: Buffer): Buffer;
+  /** Throws where more than `maxBytes` would come out. */
+  decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer;
   /** CRC-32C of the bytes. */
   crc32c(data: Buffer): number;
 }
+
+export interface DecodeLimits {
+  /** What one batch may take once decompressed; a batch that would take more cannot be read. */
+  readonly batchBytes: number;
+  /** The batch with which the answer reaches so much is the last one to be decoded; the others are fetched again. */
+  readonly answerBytes: number;
+}
+
+/**
+ * Twice the largest event that `events.maxSize` allows (64 MiB): a larger record can only be dead-lettered, and a producer
+ * puts no other beside one of that size.
+ */
+export const defaultBatchBytes = 128 * 1024 * 1024;
+const noLimits: DecodeLimits = { batchBytes: defaultBatchBytes, answerBytes: Number.POSITIVE_INFINITY };
+/** Of memory, beside its bytes: a batch of a million empty records is small as well. */
+const recordBytes = 200;
 
 /** Offsets of a record batch's fields: https://kafka.apache.org/documentation/#recordbatch */
 const at = {
@@ -37,33 +56,63 @@ const abortMarker = 0;
 
 /**
  * The records of one partition's answer, from `position` on. Control batches and those of aborted transactions are left
- * out, and `nextPosition` goes past them; a batch that is cut off at the end is fetched again.
+ * out, and `nextPosition` goes past them; a batch that is cut off at the end is fetched again. Throws when the first batch
+ * cannot be read; behind others it is left for the next fetch, which then begins with it.
  */
 export function decodeRecords(
   answer: Pick<FetchAnswerPartition, "records" | "aborted">,
   position: bigint,
   reader: BatchReader,
+  limits: DecodeLimits = noLimits,
 ): DecodedRecords {
-  const { records: buffer } = answer;
   const transactions = new AbortedTransactions(answer.aborted);
-  const records: LogRecord[] = [];
-  let nextPosition = position;
-  let lastEpoch: number | undefined;
+  const decoded: Decoding = { records: [], nextPosition: position, lastEpoch: undefined, bytes: 0 };
+  for (const batch of batchesOf(answer.records)) {
+    const before = decoded.records.length;
+    try {
+      decodeBatch(batch, position, { reader, transactions, batchBytes: limits.batchBytes }, decoded);
+    } catch (error) {
+      if (decoded.nextPosition === position) throw error;
+      decoded.records.length = before;
+      break;
+    }
+    if (decoded.bytes >= limits.answerBytes) break;
+  }
+  return decoded;
+}
 
+interface Decoding extends DecodedRecords {
+  readonly records: LogRecord[];
+  nextPosition: bigint;
+  lastEpoch: number | undefined;
+  bytes: number;
+}
+
+interface Decoder {
+  readonly reader: BatchReader;
+  readonly transactions: AbortedTransactions;
+  readonly batchBytes: number;
+}
+
+function* batchesOf(buffer: Buffer): Generator<Buffer> {
   for (let start = 0; start + lengthCovers <= buffer.length; ) {
     const end = start + lengthCovers + buffer.readInt32BE(start + at.length);
-    if (end > buffer.length) break;
-    const batch = buffer.subarray(start, end);
+    if (end > buffer.length) return;
+    yield buffer.subarray(start, end);
     start = end;
-
-    checkBatch(batch, reader);
-    const lastOffset = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(at.lastOffsetDelta));
-    if (lastOffset < position) continue;
-    if (!transactions.leavesOut(batch, lastOffset)) readBatch(batch, position, reader, records);
-    nextPosition = lastOffset + 1n;
-    lastEpoch = batch.readInt32BE(at.leaderEpoch);
   }
-  return { records, nextPosition, lastEpoch };
+}
+
+function decodeBatch(batch: Buffer, position: bigint, decoder: Decoder, decoded: Decoding): void {
+  const { reader, transactions, batchBytes } = decoder;
+  checkBatch(batch, reader);
+  const lastOffset = batch.readBigInt64BE(0) + BigInt(batch.readInt32BE(at.lastOffsetDelta));
+  if (lastOffset < position) return;
+  if (!transactions.leavesOut(batch, lastOffset)) {
+    decoded.bytes += readBatch(batch, position, reader, batchBytes, decoded.records);
+  }
+  decoded.nextPosition = lastOffset + 1n;
+  decoded.lastEpoch = batch.readInt32BE(at.leaderEpoch);
 }
 
 function checkBatch(batch: Buffer, reader: BatchReader): void {
@@ -108,33 +157,47 @@ function controlType(batch: Buffer): number | undefined {
   return cursor.varint() >= 4 ? batch.readInt16BE(cursor.position + 2) : undefined;
 }
 
-function readBatch(batch: Buffer, position: bigint, reader: BatchReader, into: LogRecord[]): void {
+/** Returns what it takes of memory, about. */
+function readBatch(batch: Buffer, position: bigint, reader: BatchReader, maxBytes: number, into: LogRecord[]): number {
   const attributes = batch.readInt16BE(at.attributes);
   const appendTime = (attributes & attributeBits.appendTime) !== 0;
   const baseOffset = batch.readBigInt64BE(0);
   const baseTimestamp = batch.readBigInt64BE(at.baseTimestamp);
   const maxTimestamp = batch.readBigInt64BE(then.maxTimestamp);
 
-  const cursor = contentOf(batch, attributes & attributeBits.codec, reader);
-  for (let left = batch.readInt32BE(then.recordCount); left > 0; left--) {
+  const count = batch.readInt32BE(then.recordCount);
+  const room = maxBytes - count * recordBytes;
+  if (room < 0) bad(batch, `it has ${count} records, more than fit into the ${maxBytes} bytes a batch may take`);
+  const cursor = contentOf(batch, attributes & attributeBits.codec, room, reader);
+  for (let left = count; left > 0; left--) {
     const record = cursor.record(batch);
     const offset = baseOffset + BigInt(record.offsetDelta);
     if (offset < position) continue;
     const timestamp = appendTime ? maxTimestamp : baseTimestamp + BigInt(record.timestampDelta);
     into.push(new BatchRecord(offset, timestamp, appendTime, cursor.buffer, record));
   }
+  return cursor.buffer.length + count * recordBytes;
 }
 
-function contentOf(batch: Buffer, codecBits: number, reader: BatchReader): Cursor {
+function contentOf(batch: Buffer, codecBits: number, maxBytes: number, reader: BatchReader): Cursor {
   const codec = codecs[codecBits];
   if (codec === undefined) bad(batch, `compression codec ${codecBits}, which this program does not know`);
   if (codec === "none") return new Cursor(batch, then.records);
-  return new Cursor(reader.decompress(codec, batch.subarray(then.records)), 0);
+  return new Cursor(decompressed(batch, codec, maxBytes, reader), 0);
 }
 
-function bad(batch: Buffer, found: string): never {
+function decompressed(batch: Buffer, codec: Codec, maxBytes: number, reader: BatchReader): Buffer {
+  try {
+    return reader.decompress(codec, batch.subarray(then.records), maxBytes);
+  } catch (error) {
+    if (error instanceof UnsupportedCodecError) throw error;
+    return bad(batch, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+function bad(batch: Buffer, found: string, cause?: unknown): never {
   const where = batch.length >= 8 ? `at offset ${batch.readBigInt64BE(0)}` : "in the answer";
-  throw new BadBatchError(`The record batch ${where} cannot be read: ${found}`);
+  throw new BadBatchError(`The record batch ${where} cannot be read: ${found}`, { cause });
 }
 
 /** Where the parts of one record lie; a length of -1 is null. */
@@ -208,11 +271,12 @@ class Cursor {
     const valueLength = this.varint();
     const valueAt = this.#skip(valueLength);
     const headersAt = this.position;
-    for (let headers = this.varint(); headers > 0 && this.position < end; headers--) {
+    let headers = this.varint();
+    for (; headers > 0 && this.position < end; headers--) {
       this.#skip(this.varint());
       this.#skip(this.varint());
     }
-    if (this.position !== end) bad(batch, "a record's parts do not add up to its length");
+    if (this.position !== end || headers > 0) bad(batch, "a record's parts do not add up to its length");
     return { timestampDelta, offsetDelta, keyAt, keyLength, valueAt, valueLength, headersAt };
   }
 
