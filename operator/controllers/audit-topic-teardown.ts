@@ -3,7 +3,7 @@ import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { ANNOTATIONS, GROUP } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
-import { WaitingError } from "../errors.ts";
+import { StalledError, WaitingError } from "../errors.ts";
 import type { ReceiptItem } from "../external/receipts.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { kafkaBackendOf } from "./backends.ts";
@@ -27,49 +27,79 @@ export async function requireUnused(resource: AuditTopic, tools: Tools<AuditTopi
   });
 }
 
+/** A topic of ours as far as we know it: without an id, a create was under way whose end nobody saw. */
+interface OwnTopic {
+  readonly name: string;
+  readonly topicId?: string;
+}
+
 /**
- * Deletes or keeps both topics, by policy, and says what became of them. What is kept needs no broker. A create that was
- * under way when the operator died counts too: the topic may be there, under an id nobody saw.
+ * Deletes or keeps both topics, by policy, and says what became of them. What is kept needs no broker; what cannot be
+ * deleted (a back-end the platform took away, brokers that forbid it) is left behind rather than waited for for ever.
+ *
+ * @throws WaitingError while the brokers do not answer
  */
-export async function teardownTopic(
-  resource: AuditTopic,
-  deps: Pick<Deps, "config" | "kafka">,
-  at: string,
-): Promise<ReceiptItem[]> {
-  const { metadata, spec, status } = resource;
-  const known = [
-    { name: status?.topicName, topicId: status?.topicId },
-    { name: status?.deadLetter?.topicName, topicId: status?.deadLetter?.topicId },
-  ].filter(
-    (topic): topic is { name: string; topicId: string } => topic.name !== undefined && topic.topicId !== undefined,
-  );
-  const unseen =
-    status?.intent !== undefined && !known.some(({ name }) => name === status.intent) ? [status.intent] : [];
-
-  const item = (name: string, action: ReceiptItem["action"], reason: string, id?: string): ReceiptItem => ({
-    kind: "Topic",
-    name,
-    ...(id === undefined ? {} : { id }),
-    action,
-    reason,
-    at,
-  });
+export async function teardownTopic(resource: AuditTopic, deps: TeardownDeps, at: string): Promise<ReceiptItem[]> {
+  const settled =
+    (action: ReceiptItem["action"], reason: string) =>
+    (topic: OwnTopic): ReceiptItem => ({
+      ...{ kind: "Topic", name: topic.name, action, reason, at },
+      ...(topic.topicId === undefined ? {} : { id: topic.topicId }),
+    });
+  const topics = ownTopics(resource);
+  if (topics.length === 0) return [];
   const kept = reasonToKeep(resource);
-  if (kept !== undefined) {
-    return [
-      ...known.map(({ name, topicId }) => item(name, "Retained", kept, topicId)),
-      ...unseen.map((name) => item(name, "Retained", kept)),
-    ];
+  if (kept !== undefined) return (await identified(topics, resource, deps, true)).map(settled("Retained", kept));
+  try {
+    const found = await identified(topics, resource, deps, false);
+    const { topics: external } = brokerOf(resource, deps);
+    for (const { name, topicId } of found) if (topicId !== undefined) await external.delete({ name, topicId });
+    return found.map(settled("Deleted", "deletionPolicy is Delete, confirmed by annotation"));
+  } catch (error) {
+    if (!(error instanceof StalledError)) throw error;
+    return topics.map(settled("Orphaned", error.message));
   }
+}
 
-  if (known.length + unseen.length === 0) return [];
-  const { topics } = deps.kafka.to(kafkaBackendOf(deps.config, metadata.namespace, spec.kafka.backendRef));
-  const found = await Promise.all(unseen.map((name) => topics.observe(name)));
-  const all = [...known, ...found.flatMap((topic) => (topic === undefined ? [] : [topic]))];
-  for (const topic of all) await topics.delete(topic);
-  return all.map(({ name, topicId }) =>
-    item(name, "Deleted", "deletionPolicy is Delete, confirmed by annotation", topicId),
-  );
+type TeardownDeps = Pick<Deps, "config" | "kafka">;
+
+const brokerOf = ({ metadata, spec }: AuditTopic, { config, kafka }: TeardownDeps) =>
+  kafka.to(kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef));
+
+function ownTopics({ status }: AuditTopic): OwnTopic[] {
+  const both = [
+    { name: status?.topicName, topicId: status?.topicId, intent: status?.intent },
+    { name: status?.deadLetter?.topicName, topicId: status?.deadLetter?.topicId, intent: status?.deadLetter?.intent },
+  ];
+  return both.flatMap(({ name, topicId, intent }) => {
+    // An intent beside a known id: the topic was gone and was being made again, under an id nobody saw.
+    if (intent !== undefined) return [{ name: intent }];
+    return name === undefined || topicId === undefined ? [] : [{ name, topicId }];
+  });
+}
+
+/** With the ids of those whose create nobody saw end; those that are not there are left out. `whereItCan`: or left as they are. */
+async function identified(
+  topics: readonly OwnTopic[],
+  resource: AuditTopic,
+  deps: TeardownDeps,
+  whereItCan: boolean,
+): Promise<OwnTopic[]> {
+  if (topics.every(({ topicId }) => topicId !== undefined)) return [...topics];
+  try {
+    const { topics: external } = brokerOf(resource, deps);
+    const found = topics.map(async (topic) =>
+      topic.topicId === undefined ? await external.observe(topic.name) : topic,
+    );
+    return (await Promise.all(found)).flatMap((topic) =>
+      topic === undefined
+        ? []
+        : [{ name: topic.name, ...(topic.topicId === undefined ? {} : { topicId: topic.topicId }) }],
+    );
+  } catch (error) {
+    if (whereItCan) return [...topics];
+    throw error;
+  }
 }
 
 export const subject = ({ metadata: { namespace, name, uid } }: AuditTopic) => ({ namespace, name, uid });
