@@ -9,15 +9,21 @@ import type { Codec } from "./protocol.ts";
 const { snappy, lz4 } = compressionsAlgorithms;
 let begun: Codec[] = [];
 const library = {
-  snappy: (data: Buffer) => snappy.decompressSync((begun.push("snappy"), data)),
-  lz4: (data: Buffer) => lz4.decompressSync((begun.push("lz4"), data)),
+  snappy(data: Buffer) {
+    begun.push("snappy");
+    return snappy.decompressSync(data);
+  },
+  lz4(data: Buffer) {
+    begun.push("lz4");
+    return lz4.decompressSync(data);
+  },
 };
 
 /** As Java's SnappyOutputStream writes it: a head, then blocks of 32 KiB with their lengths. */
-function xerial(data: Buffer): Buffer {
-  const parts = [Buffer.from("82534e415050590000000001000000 01".replace(" ", ""), "hex")];
+function xerial(data: Buffer<ArrayBuffer>): Buffer {
+  const parts: Buffer[] = [Buffer.from("82534e415050590000000001000000 01".replace(" ", ""), "hex")];
   for (let start = 0; start < data.length; start += 32_768) {
-    const block = snappy.compressSync(data.subarray(start, start + 32_768));
+    const block = snappy.compressSync(Buffer.from(data.subarray(start, start + 32_768)));
     const length = Buffer.alloc(4);
     length.writeUInt32BE(block.length);
     parts.push(length, block);
@@ -25,7 +31,7 @@ function xerial(data: Buffer): Buffer {
   return Buffer.concat(parts);
 }
 
-const forms: readonly (readonly [form: string, Codec, (data: Buffer) => Buffer])[] = [
+const forms: readonly (readonly [form: string, Codec, (data: Buffer<ArrayBuffer>) => Buffer])[] = [
   ["gzip", "gzip", (data) => gzipSync(data)],
   ["zstd", "zstd", (data) => zstdCompressSync(data)],
   ["snappy", "snappy", (data) => snappy.compressSync(data)],

@@ -1,6 +1,7 @@
 import { crc32c } from "@platformatic/kafka";
 import { describe, expect, test } from "vitest";
 import { TopicView } from "./cluster.ts";
+import { DecompressedTooLargeError } from "./decompress.ts";
 import { Fetcher } from "./fetcher.ts";
 import {
   type Broker,
@@ -64,7 +65,7 @@ class Brokers implements KafkaProtocol {
   }
 
   crc32c = crc32c;
-  decompress = (codec: string): never => {
+  decompress = (codec: string): Buffer => {
     throw new UnsupportedCodecError(`no ${codec}`);
   };
 
@@ -74,7 +75,7 @@ class Brokers implements KafkaProtocol {
   heartbeat = unused;
   leaveGroup = unused;
   commitOffsets = unused;
-  offsetRange = unused;
+  offsetRange = async (): Promise<{ logStart: bigint; endOffset: bigint }> => unused();
   produce = unused;
   close = unused;
 }
@@ -91,12 +92,17 @@ const records = (position: bigint, codec = 0) => {
   return batch;
 };
 
-async function fetcherOf(brokers: Brokers, sessionTimeoutMs = 10_000) {
+const mebibyte = 1024 * 1024;
+/** One record of about so many bytes, as it stands in a batch. */
+const recordsOf = (bytes: number) =>
+  encodeBatch([{ key: null, value: Buffer.alloc(bytes), headers: [] }], 0n, crc32c).subarray(61);
+
+async function fetcherOf(brokers: Brokers, sessionTimeoutMs = 10_000, over: { maxDecodedBatchBytes?: number } = {}) {
   const view = new TopicView(brokers, topic);
   await view.refresh();
   const limits = { maxBytes: 1e6, maxBytesPerPartition: 1e5 };
   const timing = { sessionTimeoutMs, rebalanceTimeoutMs: 1_000, heartbeatIntervalMs: 100 };
-  const fetcher = new Fetcher(brokers, { topic, groupId: "g", ...limits, ...timing }, view);
+  const fetcher = new Fetcher(brokers, { topic, groupId: "g", ...limits, ...timing, ...over }, view);
   const partitions = brokers.leaders.map((_, partition) => partition);
   fetcher.assign(partitions);
   for (const partition of partitions) fetcher.seek(partition, 0n);
@@ -141,6 +147,74 @@ describe("Fetcher", () => {
     expect(held).toMatchObject({ position: 0n, nextPosition: 0n, records: [], error: { message: "no gzip" } });
     expect(fetched.filter(({ partition }) => partition === 0).length).toBeGreaterThan(5);
     expect(fetched.filter(({ partition }) => partition === 1).length).toBeLessThan(3); // not as fast as it can
+  });
+
+  test("does not let a partition whose offsets are looked up hold back the others of the same answer", async () => {
+    const brokers = new Brokers([1, 1], (_broker, partition, position) =>
+      partition === 0 ? { errorCode: errorCodes.OFFSET_OUT_OF_RANGE } : { records: records(position) },
+    );
+    const lookUp = Promise.withResolvers<{ logStart: bigint; endOffset: bigint }>();
+    brokers.offsetRange = () => lookUp.promise;
+    const fetcher = await fetcherOf(brokers);
+    const fetched = await collect(fetcher, 10);
+    expect(fetched.map(({ partition, position }) => [partition, position])).toEqual(
+      Array.from({ length: 10 }, (_, i) => [1, BigInt(i)]),
+    );
+    lookUp.resolve({ logStart: 5n, endOffset: 9n });
+    const found = (await collect(fetcher, 5)).filter(({ partition }) => partition === 0);
+    expect(found[0]).toMatchObject({ position: 0n, nextPosition: 0n, outOfRange: true, logStart: 5n, endOffset: 9n });
+  });
+
+  test("hands over what stands before an unreadable batch, and the error with the next fetch", async () => {
+    const torn = records(1n);
+    torn[torn.length - 1] = 0xff;
+    const brokers = new Brokers([1], (_broker, _partition, position) => ({
+      records: position === 0n ? Buffer.concat([records(0n), torn]) : torn,
+    }));
+    const [good, bad] = await collect(await fetcherOf(brokers), 5);
+    expect(good).toMatchObject({ position: 0n, nextPosition: 1n, records: [{ offset: 0n }] });
+    expect(good?.error).toBeUndefined();
+    expect(bad).toMatchObject({ position: 1n, nextPosition: 1n, records: [], error: { name: "BadBatchError" } });
+  });
+
+  test("decodes in one call only what memory has room for, and the others in the next", async () => {
+    const gzip = 1;
+    const asLarge = Array.from({ length: 8 }, () => 1);
+    const brokers = new Brokers(asLarge, (_broker, _partition, position) => ({
+      records: position === 0n ? Buffer.concat([records(0n, gzip), records(1n, gzip)]) : records(position, gzip),
+    }));
+    const one = recordsOf(16 * mebibyte);
+    let decompressed = 0;
+    brokers.decompress = () => {
+      decompressed++;
+      return one;
+    };
+    const fetcher = await fetcherOf(brokers);
+    const perCall: number[] = [];
+    const next = asLarge.map(() => 0n);
+    for (let call = 0; next.some((position) => position < 2n); call++) {
+      expect(call).toBeLessThan(100);
+      const before = decompressed;
+      for (const { partition, position, nextPosition } of await fetcher.fetch(topicId, 100)) {
+        expect(position).toBe(next[partition]);
+        next[partition] = nextPosition;
+      }
+      perCall.push(decompressed - before);
+    }
+    expect(Math.max(...perCall)).toBeLessThanOrEqual(3);
+    expect(next.every((position) => position >= 2n)).toBe(true);
+  });
+
+  test("asks to decompress no more of a batch than it is told", async () => {
+    const brokers = new Brokers([1], (_broker, _partition, position) => ({ records: records(position, 1) }));
+    const asked: number[] = [];
+    brokers.decompress = (...[, , maxBytes]: unknown[]) => {
+      asked.push(Number(maxBytes));
+      throw new DecompressedTooLargeError("far too much");
+    };
+    const [held] = await collect(await fetcherOf(brokers, 10_000, { maxDecodedBatchBytes: 5_000 }), 3);
+    expect(held?.error?.message).toBe("The record batch at offset 0 cannot be read: far too much");
+    expect(asked[0]).toSatisfy((bytes: number) => bytes > 4_000 && bytes <= 5_000);
   });
 
   test("keeps what comes for a partition that was paused meanwhile until it is resumed", async () => {

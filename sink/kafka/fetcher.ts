@@ -11,7 +11,7 @@ import {
   type FetchRequest,
   type KafkaProtocol,
 } from "./protocol.ts";
-import { decodeRecords } from "./record-batch.ts";
+import { decodeRecords, defaultBatchBytes } from "./record-batch.ts";
 
 /** Who leads has changed, or this broker does not know yet: look again and retry. */
 const leadershipMoved: readonly ErrorName[] = [
@@ -35,6 +35,8 @@ const slotsPerBroker = 2;
 const pollMs = 500;
 /** What a request may take beyond the broker's own wait. */
 const answerMs = 10_000;
+/** What one call may decode, and one batch more: what has come besides stays as it came until the next call. */
+const decodedBytes = 32 * 1024 * 1024;
 
 interface Partition {
   position: bigint | undefined;
@@ -43,7 +45,9 @@ interface Partition {
   paused: boolean;
   /** A request under way asks for it. */
   asked: boolean;
-  /** Answered and not handed over yet; kept while paused. */
+  /** Answered and not decoded yet: records are decoded when there is room for them. */
+  received: FetchAnswerPartition | undefined;
+  /** To be handed over; kept while paused. */
   answer: FetchedPartition | undefined;
   failures: number;
   retryAtMs: number;
@@ -56,13 +60,17 @@ const partitionAt = (position: bigint | undefined, paused: boolean, lastEpoch = 
   lastEpoch,
   paused,
   asked: false,
+  received: undefined,
   answer: undefined,
   failures: 0,
   retryAtMs: 0,
 });
 
 const known = (epoch: number) => (epoch < 0 ? undefined : epoch);
-const isIdle = (state: Partition) => !state.paused && !state.asked && state.answer === undefined;
+const isIdle = (state: Partition) =>
+  !state.paused && !state.asked && state.received === undefined && state.answer === undefined;
+
+type Asked = Map<number, { readonly state: Partition; readonly position: bigint }>;
 
 /**
  * The positions, and one long poll per leader for all partitions that may be read. A seek or a rebalance
@@ -159,59 +167,70 @@ export class Fetcher {
   }
 
   async #poll(broker: Broker, slot: number, topicId: string, partitions: FetchRequest["partitions"]): Promise<void> {
-    const asked = new Map<number, Partition>();
-    for (const { partition } of partitions) {
+    const asked: Asked = new Map();
+    for (const { partition, position } of partitions) {
       const state = this.#partitions.get(partition);
       if (state === undefined) continue;
       state.asked = true;
-      asked.set(partition, state);
+      asked.set(partition, { state, position });
     }
     const slots = this.#busySlots.get(broker.nodeId) ?? new Set();
     this.#busySlots.set(broker.nodeId, slots.add(slot));
     const { maxBytes, maxBytesPerPartition } = this.#options;
     const request = { topicId, maxWaitMs: pollMs, maxBytes, maxBytesPerPartition, partitions };
     try {
-      const answer = await this.#protocol.fetch(broker, slot, request, pollMs + answerMs);
+      const answering = this.#protocol.fetch(broker, slot, request, pollMs + answerMs);
+      const answer = await answering.finally(() => slots.delete(slot));
       this.#cutOffSinceMs = undefined;
-      await this.#receive(broker, answer, request, asked);
+      if (answer.errorCode !== 0) throw new BrokerError(answer.errorCode, "Fetching");
+      this.#receive(broker, answer, asked);
     } catch (error) {
       this.#cutOffSinceMs ??= performance.now();
-      for (const state of asked.values()) this.#failed(state, error);
-    } finally {
-      slots.delete(slot);
-      for (const state of asked.values()) state.asked = false;
-      this.#wakeUp();
+      for (const { state } of asked.values()) this.#failed(state, error);
     }
+    for (const { state } of asked.values()) state.asked = false;
+    this.#wakeUp();
   }
 
-  async #receive(
-    broker: Broker,
-    answer: FetchAnswer,
-    request: FetchRequest,
-    asked: ReadonlyMap<number, Partition>,
-  ): Promise<void> {
-    if (answer.errorCode !== 0) throw new BrokerError(answer.errorCode, "Fetching");
-    const positions = new Map(request.partitions.map(({ partition, position }) => [partition, position]));
+  /** What an error needs to be understood is looked up for its partition alone, taken out of `asked`: the others go on meanwhile. */
+  #receive(broker: Broker, answer: FetchAnswer, asked: Asked): void {
     for (const part of answer.partitions) {
-      const state = asked.get(part.partition);
-      const position = positions.get(part.partition);
+      const { state, position } = asked.get(part.partition) ?? {};
       if (state === undefined || position === undefined || this.#partitions.get(part.partition) !== state) continue;
-      if (part.errorCode === 0) this.#deliver(part, state, position);
-      else await this.#receiveError(broker, part, state, position);
+      if (part.errorCode === 0) {
+        this.#deliver(part, state, position);
+        continue;
+      }
+      asked.delete(part.partition);
+      void this.#receiveError(broker, part, state, position).finally(() => {
+        state.asked = false;
+        this.#wakeUp();
+      });
     }
   }
 
   #deliver(part: FetchAnswerPartition, state: Partition, position: bigint): void {
+    if (part.partedAt !== undefined) return this.#reportParted(part, part.partedAt, state, position);
+    if (part.records.length > 0) state.received = part;
+    else state.failures = 0;
+  }
+
+  /** Returns what the records take of memory. */
+  #decode(part: FetchAnswerPartition, state: Partition, position: bigint, answerBytes: number): number {
     const { partition, logStart, lastStableOffset: endOffset } = part;
+    const { maxDecodedBatchBytes: batchBytes = defaultBatchBytes } = this.#options;
+    state.received = undefined;
     try {
-      if (part.partedAt !== undefined) return this.#reportParted(part, part.partedAt, state, position);
-      const { records, nextPosition, lastEpoch } = decodeRecords(part, position, this.#protocol);
+      const limits = { batchBytes, answerBytes };
+      const { records, nextPosition, lastEpoch, bytes } = decodeRecords(part, position, this.#protocol, limits);
       state.failures = 0;
-      if (nextPosition === position) return;
+      if (nextPosition === position) return 0;
       const leaderEpoch = known(lastEpoch ?? state.lastEpoch);
       state.answer = { partition, position, records, nextPosition, leaderEpoch, logStart, endOffset };
+      return bytes;
     } catch (error) {
       this.#hold(part, state, position, error);
+      return 0;
     }
   }
 
@@ -282,8 +301,14 @@ export class Fetcher {
   /** Hands over what has come, and moves the positions on. */
   #take(): readonly FetchedPartition[] {
     const taken: FetchedPartition[] = [];
+    let room = decodedBytes;
     for (const state of this.#partitions.values()) {
-      if (state.answer === undefined || state.paused) continue;
+      if (state.paused) continue;
+      const { received, position } = state;
+      if (received !== undefined && position !== undefined && room > 0) {
+        room -= this.#decode(received, state, position, room);
+      }
+      if (state.answer === undefined) continue;
       taken.push(state.answer);
       // Of an answer without records the epoch before the position is still the one that was known.
       if (state.answer.nextPosition !== state.position) state.lastEpoch = state.answer.leaderEpoch ?? UNKNOWN_EPOCH;

@@ -122,6 +122,8 @@ export interface ReaderOptions {
   readonly heartbeatIntervalMs: number;
   readonly maxBytesPerPartition: number;
   readonly maxBytes: number;
+  /** What one record batch may take once decompressed, default 128 MiB: one that would take more is an `error`. */
+  readonly maxDecodedBatchBytes?: number;
 }
 
 /** What an adapter module exports. */
