@@ -5,7 +5,12 @@ import type { LogRecord } from "./kafka/port.ts";
 /** One offset, or one range of offsets, on its way into the ledger. */
 export type Item = EventItem | DeadLetterItem | GoneItem;
 
-export interface EventItem {
+interface Read {
+  /** Leader epoch with which the log can be asked what stands before the next offset; undefined where it is not known. */
+  readonly leaderEpoch?: number | undefined;
+}
+
+export interface EventItem extends Read {
   readonly kind: "Event";
   readonly offset: bigint;
   readonly recordedAtMs: bigint;
@@ -14,7 +19,7 @@ export interface EventItem {
   readonly record: LogRecord;
 }
 
-export interface DeadLetterItem {
+export interface DeadLetterItem extends Read {
   readonly kind: "DeadLetter";
   readonly offset: bigint;
   readonly recordedAtMs: bigint;
@@ -25,7 +30,7 @@ export interface DeadLetterItem {
 }
 
 /** Offsets the log does not have: compaction, transactions, retention. */
-export interface GoneItem {
+export interface GoneItem extends Read {
   readonly kind: "Gone";
   readonly offset: bigint;
   readonly lastOffset: bigint;
@@ -36,6 +41,8 @@ export interface Position {
   readonly epoch: bigint;
   readonly nextOffset: bigint;
   readonly chain: Buffer;
+  /** Leader epoch of what was settled last; undefined where it is not known. Never compared: the chain says what was settled. */
+  readonly leaderEpoch?: number | undefined;
 }
 
 /** Offsets of one partition that follow each other without a gap, starting at `position.nextOffset`. */
@@ -74,6 +81,7 @@ export interface Advance {
   readonly expected: Position;
   readonly nextOffset: bigint;
   readonly chain: Buffer;
+  readonly leaderEpoch: number | undefined;
 }
 
 /** Everything one transaction writes. */
@@ -128,7 +136,9 @@ function planPartition(plan: Draft, { partition, position, items }: PartitionIte
     chain = planItem(plan, of, item, chain, seen);
     nextOffset = lastOffsetOf(item) + 1n;
   }
-  if (items.length > 0) plan.advances.push({ partition, expected: position, nextOffset, chain });
+  const last = items.at(-1);
+  if (last === undefined) return;
+  plan.advances.push({ partition, expected: position, nextOffset, chain, leaderEpoch: last.leaderEpoch });
 }
 
 function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: Map<string, Buffer>): Buffer {

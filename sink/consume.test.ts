@@ -19,14 +19,18 @@ import { StoreError } from "./stores/ledger.ts";
 const topicId = uuidBytes("3f2504e0-4f89-41d3-9a0c-0305e82c3301");
 const log = pino({ level: "silent" });
 
-async function start(partitions: number, over: Record<string, unknown> = {}, ledger = new MemoryLedger()) {
+async function start(
+  partitions: number,
+  over: Record<string, unknown> = {},
+  ledger = new MemoryLedger(),
+  reader = new MemoryLog(partitions),
+) {
   const delivery = deliveryConfig.parse({
     flushInterval: 5,
     retry: { initial: 1, max: 2 },
     circuitBreaker: { openFor: 5 },
     ...over,
   });
-  const reader = new MemoryLog(partitions);
   const abandon = new AbortController();
   const gate = new Gate(delivery, { stateChanged: () => undefined, failed: () => undefined });
   const owned = new Partitions({ topicId, reader, ledger, gate, log, signal: abandon.signal });
@@ -216,6 +220,28 @@ describe("the loop", () => {
     await sleep(2_500);
     expect(owned.get(0)).toMatchObject({ held: "LogTruncated", read: 15n });
     expect(next(ledger)).toBe(15);
+  });
+
+  test("after a restart a log that was cut, and has grown past it since, is still found", async () => {
+    const { reader, ledger, consumer, done } = await start(1);
+    for (let i = 0; i < 10; i += 1) reader.append(0, event());
+    await until(() => next(ledger) === 10);
+    consumer.stop();
+    await done;
+    reader.cut(0, 5n);
+    for (let i = 0; i < 20; i += 1) reader.append(0, event());
+
+    const again = await start(1, {}, ledger, reader);
+    await until(() => again.owned.get(0)?.held === "LogTruncated");
+    expect(next(ledger)).toBe(10);
+    const settled = ledger.progress.get(0);
+    if (settled === undefined) throw new Error("Nothing settled");
+
+    // What docs/log-truncated.md says: the log as it is now counts.
+    ledger.progress.set(0, { ...settled, leaderEpoch: undefined });
+    reader.handlers?.lost([0]);
+    await reader.handlers?.assigned([0]);
+    await until(() => next(ledger) === 25);
   });
 
   test("a new claim looks at a log that was cut anew", async () => {

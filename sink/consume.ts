@@ -128,7 +128,7 @@ export class Consumer {
     const partition = partitions.get(fetched.partition);
     if (partition === undefined || !partition.isActive) return;
     // Fetched before the partition was moved: not what comes next.
-    if (fetched.position !== partition.read) return this.#deps.reader.seek(partition.number, partition.read);
+    if (fetched.position !== partition.read) return this.#seekAgain(partition);
     partition.endOffset = fetched.endOffset;
     if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
     if (fetched.error !== undefined) return this.#unreadable(partition, fetched.error);
@@ -139,7 +139,12 @@ export class Consumer {
     if (fetched.records.some(({ appendTime }) => !appendTime)) untrustedTime();
     this.#batch.add(partition, items, began);
     partition.read = fetched.nextPosition;
+    partition.readEpoch = fetched.leaderEpoch;
     if (items.length > 0) decoded(items.length, (performance.now() - began) / 1000);
+  }
+
+  #seekAgain({ number, read, readEpoch }: Partition): void {
+    this.#deps.reader.seek(number, read, readEpoch);
   }
 
   /** Before the log's start: those offsets are gone, and it is written down. Beyond its end: it was cut, so nothing is guessed. */
@@ -149,6 +154,7 @@ export class Consumer {
       log.warn({ partition: partition.number, from: position, to: logStart - 1n }, "Log no longer has these offsets");
       this.#batch.add(partition, [gone(position, logStart)], performance.now());
       partition.read = logStart;
+      partition.readEpoch = undefined;
       reader.seek(partition.number, logStart);
       return;
     }

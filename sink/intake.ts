@@ -13,25 +13,33 @@ export interface IntakeOptions extends CodecOptions {
  */
 export function itemsOf(fetched: FetchedPartition, options: IntakeOptions): Item[] {
   const items: Item[] = [];
+  // That of the last batch for all of them: a later epoch than a record's own ends later, so it never sees a cut too many.
+  const { leaderEpoch } = fetched;
   let next = fetched.position;
 
   for (const record of fetched.records) {
-    if (record.offset > next) items.push(gone(next, record.offset));
-    items.push(itemOf(record, options));
+    if (record.offset > next) items.push(gone(next, record.offset, leaderEpoch));
+    items.push(itemOf(record, leaderEpoch, options));
     next = record.offset + 1n;
   }
-  if (fetched.nextPosition > next) items.push(gone(next, fetched.nextPosition));
+  if (fetched.nextPosition > next) items.push(gone(next, fetched.nextPosition, leaderEpoch));
   return items;
 }
 
 /** From `first` up to, and without, `end`. */
-export const gone = (first: bigint, end: bigint): Item => ({ kind: "Gone", offset: first, lastOffset: end - 1n });
+export const gone = (first: bigint, end: bigint, leaderEpoch?: number): Item => ({
+  kind: "Gone",
+  offset: first,
+  lastOffset: end - 1n,
+  leaderEpoch,
+});
 
-function itemOf(record: LogRecord, options: IntakeOptions): Item {
+function itemOf(record: LogRecord, leaderEpoch: number | undefined, options: IntakeOptions): Item {
   const { offset } = record;
   const recordedAtMs = record.appendTime ? record.timestamp : options.nowMs;
   const decoded = decode(record, options);
-  if (decoded.kind === "Event") return { kind: "Event", offset, recordedAtMs, event: decoded.event, record };
+  if (decoded.kind === "Event")
+    return { kind: "Event", offset, recordedAtMs, event: decoded.event, record, leaderEpoch };
   const { rejection, tenant, sha256 } = decoded;
-  return { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record };
+  return { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record, leaderEpoch };
 }

@@ -13,6 +13,8 @@ export class Partition {
   position: Position | undefined;
   /** The next offset to come from the log: everything before it is settled or in the batch. */
   read = 0n;
+  /** Leader epoch of the record batch before `read`, where it is known. */
+  readEpoch: number | undefined;
   endOffset = 0n;
   /** Why it cannot go on: stays until something of it was settled, and LogTruncated as long as the claim. */
   held: HoldReason | undefined;
@@ -100,7 +102,8 @@ export class Partitions {
   moveTo(partition: Partition, position: Position): void {
     partition.position = position;
     partition.read = position.nextOffset;
-    this.#deps.reader.seek(partition.number, position.nextOffset);
+    partition.readEpoch = position.leaderEpoch;
+    this.#deps.reader.seek(partition.number, position.nextOffset, position.leaderEpoch);
   }
 
   /** This partition alone waits; after a while it is read again from what is settled. */

@@ -61,14 +61,15 @@ async function deadLetter(to: Isolation, part: PartitionItems, item: EventItem, 
   if (!to.rejections.reject()) return held(position, "StoreRejectsTooMuch");
   if (!to.deadLettersEnabled) return held(position, "DeadLettersDisabled");
 
-  const { event, record, offset, recordedAtMs } = item;
+  const { event, record, offset, recordedAtMs, leaderEpoch } = item;
   const rejection = {
     class: "Unstorable",
     reason: "StoreRejected",
     detail: `The store refuses the event with ${error.code ?? "no code"}`,
   } as const;
   const { tenant, sha256 } = event;
-  const letter: DeadLetterItem = { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record };
+  const of = { offset, recordedAtMs, tenant, sha256, record, leaderEpoch };
+  const letter: DeadLetterItem = { kind: "DeadLetter", ...of, rejection };
   try {
     await to.deadLetter(partition, letter, 2);
   } catch (failure) {

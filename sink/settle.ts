@@ -191,8 +191,8 @@ async function storeErrorOf(work: Promise<void>): Promise<StoreError | undefined
 const keyOf = (item: Item): Buffer[] => (item.kind === "Event" ? [item.event.key] : []);
 
 function advanced(state: Writing, plan: WritePlan): void {
-  for (const { partition, expected, nextOffset, chain } of plan.advances) {
-    const position: Position = { epoch: expected.epoch, nextOffset, chain };
+  for (const { partition, expected, nextOffset, chain, leaderEpoch } of plan.advances) {
+    const position: Position = { epoch: expected.epoch, nextOffset, chain, leaderEpoch };
     state.outcomes.set(partition, { kind: "Advanced", position });
   }
   keepOpen(state);

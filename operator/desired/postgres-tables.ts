@@ -103,6 +103,7 @@ export function ledgerTables(schema: string): readonly string[] {
       chain bytea NOT NULL,
       wanted_month date,
       updated_at timestamptz NOT NULL DEFAULT now(),
+      leader_epoch integer,
       PRIMARY KEY (topic_id, partition)
     ) WITH (fillfactor = 50)`,
 

@@ -57,7 +57,7 @@ export function bind(
   connection: Connection,
   statement: string,
   portal: string,
-  values: readonly (string | Buffer)[] = [],
+  values: readonly (string | Buffer | null)[] = [],
 ): void {
   connection.bind({ statement, portal, values: [...values] }, true);
 }

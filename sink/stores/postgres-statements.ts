@@ -25,7 +25,7 @@ export function writeStatements(schema: string) {
     // The epoch alone does not fence: after a failover to a lagging replica it is unchanged while the offset went back.
     advance: `WITH moved AS (
         UPDATE ${schema}.progress
-        SET next_offset = $1::int8, chain = $2::bytea, wanted_month = NULL, updated_at = now()
+        SET next_offset = $1::int8, chain = $2::bytea, leader_epoch = $8::int4, wanted_month = NULL, updated_at = now()
         WHERE topic_id = $3::uuid AND partition = $4::int4
           AND epoch = $5::int8 AND next_offset = $6::int8 AND chain = $7::bytea
         RETURNING 1)
@@ -37,7 +37,7 @@ export function writeStatements(schema: string) {
 export type WriteStatements = ReturnType<typeof writeStatements>;
 
 export function positionStatements(schema: string) {
-  const columns = `partition, epoch::text AS epoch, next_offset::text AS next_offset, chain`;
+  const columns = `partition, epoch::text AS epoch, next_offset::text AS next_offset, chain, leader_epoch`;
   return {
     claim: `INSERT INTO ${schema}.progress AS mine (topic_id, partition, next_offset, epoch, chain)
       SELECT $1::uuid, partition, 0, 1, genesis FROM unnest($2::int4[], $3::bytea[]) AS new (partition, genesis)

@@ -235,6 +235,19 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
     expect((await rowsOf("events")).length).toBe(1);
   });
 
+  test("keeps the leader epoch of what was settled last, and hands it to the next claim", async () => {
+    newTopic();
+    const store = await ledger();
+    const position = await claimOne(store);
+    expect(position.leaderEpoch).toBeUndefined();
+    const known = plan(part(position, [{ ...eventItem(0, unique()), leaderEpoch: 7 }]));
+    await store.write(known);
+    expect(await claimOne(store)).toMatchObject({ nextOffset: 1n, leaderEpoch: 7 });
+    const gone = plan(part(await claimOne(store), [{ kind: "Gone", offset: 1n, lastOffset: 8n }]));
+    await store.write(gone);
+    expect((await claimOne(store)).leaderEpoch).toBeUndefined();
+  });
+
   test("a position that went back with its rows is noticed although the epoch is the same", async () => {
     newTopic();
     const store = await ledger();

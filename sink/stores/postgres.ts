@@ -122,7 +122,7 @@ export class PostgresLedger implements Ledger {
     if (plan.conflicts.length > 0) run(connection, "conflicts", conflictValues(plan));
     bind(connection, "ids", "ids", idValues(plan));
     for (const [index, advance] of plan.advances.entries()) {
-      const { expected, nextOffset, chain, partition } = advance;
+      const { expected, nextOffset, chain, partition, leaderEpoch } = advance;
       bind(connection, "advance", `advance${index}`, [
         String(nextOffset),
         chain,
@@ -131,6 +131,7 @@ export class PostgresLedger implements Ledger {
         String(expected.epoch),
         String(expected.nextOffset),
         expected.chain,
+        leaderEpoch === undefined ? null : String(leaderEpoch),
       ]);
     }
     bind(connection, "commit", "commit");
@@ -197,14 +198,15 @@ interface PositionRow {
   readonly epoch: string;
   readonly next_offset: string;
   readonly chain: Buffer;
+  readonly leader_epoch: number | null;
   readonly replica?: boolean;
 }
 
 function toPositions(rows: readonly PositionRow[]): ReadonlyMap<number, Position> {
   return new Map(
-    rows.map(({ partition, epoch, next_offset, chain }) => [
+    rows.map(({ partition, epoch, next_offset, chain, leader_epoch }) => [
       partition,
-      { epoch: BigInt(epoch), nextOffset: BigInt(next_offset), chain },
+      { epoch: BigInt(epoch), nextOffset: BigInt(next_offset), chain, leaderEpoch: leader_epoch ?? undefined },
     ]),
   );
 }

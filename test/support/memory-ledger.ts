@@ -59,8 +59,8 @@ export class MemoryLedger implements Ledger {
     for (const { item } of plan.stored) this.#ids.set(keyText(item.event.key), item.event.sha256);
     this.stored.push(...plan.stored);
     this.skipped.push(...plan.skipped);
-    for (const { partition, expected, nextOffset, chain } of plan.advances) {
-      this.progress.set(partition, { epoch: expected.epoch, nextOffset, chain });
+    for (const { partition, expected, nextOffset, chain, leaderEpoch } of plan.advances) {
+      this.progress.set(partition, { epoch: expected.epoch, nextOffset, chain, leaderEpoch });
     }
     if (this.loseAnswer) {
       this.loseAnswer = false;

@@ -3,7 +3,15 @@ import type { EventLogReader, FetchedPartition, GroupHandlers, LogRecord } from 
 
 /** One topic in memory and its only reader: the port's rules on positions, pauses and gaps, without a broker. */
 export class MemoryLog implements EventLogReader {
-  readonly partitions: { records: LogRecord[]; logStart: bigint; end: bigint }[];
+  /** `cut`: from when a leader came who lacks what stood there; under `epoch` the log is written since. */
+  readonly partitions: {
+    records: LogRecord[];
+    logStart: bigint;
+    end: bigint;
+    epoch: number;
+    cut: bigint | undefined;
+  }[];
+  readonly #epochs = new Map<number, number | undefined>();
   readonly committed = new Map<number, bigint>();
   readonly #positions = new Map<number, bigint>();
   readonly #paused = new Set<number>();
@@ -16,7 +24,13 @@ export class MemoryLog implements EventLogReader {
   readonly unreadable = new Map<number, Error>();
 
   constructor(partitions: number) {
-    this.partitions = Array.from({ length: partitions }, () => ({ records: [], logStart: 0n, end: 0n }));
+    this.partitions = Array.from({ length: partitions }, () => ({
+      records: [],
+      logStart: 0n,
+      end: 0n,
+      epoch: 0,
+      cut: undefined,
+    }));
   }
 
   /** Appends at the next offset, or further on: what lies between is not in the log. */
@@ -33,10 +47,19 @@ export class MemoryLog implements EventLogReader {
     return (await this.open()).topicId;
   }
   async join(handlers: GroupHandlers): Promise<void> {
-    this.handlers = handlers;
-    await handlers.assigned([...this.partitions.keys()]);
+    this.handlers = {
+      ...handlers,
+      assigned: (partitions) => {
+        for (const partition of partitions) this.#positions.delete(partition);
+        return handlers.assigned(partitions);
+      },
+    };
+    await this.handlers.assigned([...this.partitions.keys()]);
   }
-  seek(partition: number, position: bigint, _leaderEpoch?: number): void {
+  seek(partition: number, position: bigint, leaderEpoch?: number): void {
+    if (leaderEpoch !== undefined || this.#positions.get(partition) !== position) {
+      this.#epochs.set(partition, leaderEpoch);
+    }
     this.#positions.set(partition, position);
   }
   pause(partition: number): void {
@@ -52,7 +75,10 @@ export class MemoryLog implements EventLogReader {
     for (const [partition, position] of this.#positions) {
       if (this.#paused.has(partition)) continue;
       const found = this.#read(partition, position);
-      if (found.outOfRange !== true) this.#positions.set(partition, found.nextPosition);
+      if (found.nextPosition > position) {
+        this.#positions.set(partition, found.nextPosition);
+        this.#epochs.set(partition, found.leaderEpoch);
+      }
       if (
         found.records.length > 0 ||
         found.outOfRange === true ||
@@ -75,8 +101,11 @@ export class MemoryLog implements EventLogReader {
   async close(): Promise<void> {}
 
   #read(partition: number, position: bigint): FetchedPartition {
-    const { records, logStart, end } = this.#log(partition);
-    const known = { partition, position, logStart, endOffset: end };
+    const { records, logStart, end, epoch, cut } = this.#log(partition);
+    const known = { partition, position, logStart, endOffset: end, leaderEpoch: epoch };
+    const asked = this.#epochs.get(partition);
+    if (cut !== undefined && asked !== undefined && asked < epoch && position > cut)
+      return { ...known, endOffset: cut, records: [], nextPosition: position, outOfRange: true };
     if (position < logStart || position > end)
       return { ...known, records: [], nextPosition: position, outOfRange: true };
     const error = this.unreadable.get(partition);
@@ -85,6 +114,15 @@ export class MemoryLog implements EventLogReader {
     const last = found.at(-1);
     const isAll = found.length < this.fetchSize;
     return { ...known, records: found, nextPosition: isAll || last === undefined ? end : last.offset + 1n };
+  }
+
+  /** A new leader, whose log ends at `end`. */
+  cut(partition: number, end: bigint): void {
+    const log = this.#log(partition);
+    log.records = log.records.filter(({ offset }) => offset < end);
+    log.end = end;
+    log.cut = end;
+    log.epoch += 1;
   }
 
   #log(partition: number) {
