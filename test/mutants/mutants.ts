@@ -17,8 +17,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "commit past a gap: what was fetched is committed, not what is settled",
     file: "sink/consume.ts",
-    search: "if (partition.position !== undefined) offsets.set(number, partition.position.nextOffset);",
-    replace: "offsets.set(number, partition.read);",
+    search: "set(number, partition.position.nextOffset);",
+    replace: "set(number, partition.read);",
     tests: ["sink/consume-commit.test.ts"],
   },
   {
