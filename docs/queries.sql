@@ -276,12 +276,15 @@ SELECT 'Stored' AS disposition, recorded_at, tenant, source, id, type, encode(sh
 FROM audit.events
 WHERE topic_id = :'topic' AND partition = :'partition' AND "offset" = :'offset'
 UNION ALL
-(SELECT (ARRAY['Stored', 'Duplicate', 'Conflict', 'DeadLettered', 'Excluded', 'Expired', 'Gone'])[disposition + 1],
+SELECT (ARRAY['Stored', 'Duplicate', 'Conflict', 'DeadLettered', 'Excluded', 'Expired', 'Gone'])[disposition + 1],
   recorded_at, tenant, NULL, NULL, NULL, encode(sha256, 'hex'), encode(chain, 'hex')
-FROM audit.skipped
-WHERE topic_id = :'topic' AND partition = :'partition' AND "offset" <= :'offset' AND last_offset >= :'offset'
-ORDER BY "offset" DESC
-LIMIT 1);
+FROM (
+  SELECT * FROM audit.skipped
+  WHERE topic_id = :'topic' AND partition = :'partition' AND "offset" <= :'offset'
+  ORDER BY "offset" DESC
+  LIMIT 1
+) nearest
+WHERE last_offset >= :'offset';
 
 -- name: conflicts-of-id
 -- Other bytes that came under the same id, and the event they could not replace. Takes tenant, source, id. The id ledger,

@@ -20,7 +20,7 @@ export async function createBigLedger(server: Pg, name: string, rows: number): P
     await client.query("SET synchronous_commit = off");
     await client.query("SET maintenance_work_mem = '128MB'");
     await withoutIndexes(client, `${name}_owner`, async () => {
-      const stepMs = Math.floor(SPAN_MS / rows);
+      const stepMs = Math.floor(SPAN_MS / (rows + 1));
       const generated = { from: 1, to: rows, start: "2026-06-01 00:00+00", stepMs, rawBytes: 32 };
       await client.query(`INSERT INTO audit.events ${generatedRows(generated)}`);
       await client.query(OTHER_TABLES);
