@@ -123,6 +123,43 @@ describe("structured mode", () => {
   });
 
   test.for([
+    ["escapes", (n: number) => `"\\u0041${"\\n".repeat(n)}"`],
+    ["text", (n: number) => `"\\u0041${"x".repeat(2 * n)}"`],
+    ["text beyond ASCII", (n: number) => `"\\u0041${"ü".repeat(n)}"`],
+    ["numbers", (n: number) => `["\\u0041"${",1e5".repeat(n / 2)}]`],
+  ] as const)("megabytes of %s are stored: no limit but maxSize", ([, text]) => {
+    const json = JSON.stringify(auditEvent("e", data({ extra: "@" }))).replace('"@"', text(4_000_000));
+    expect(eventOf(json, {}, { maxSize: 64_000_000 }).details).not.toBeNull();
+  });
+
+  test.for([
+    ["subject", "x"],
+    ["subject", "ü"],
+    ["data_base64", "A"],
+    ["time", "1"],
+    ["traceparent", "0"],
+    ["specversion", "1"],
+  ] as const)("megabytes in %s are the record's fault at the most", ([name, unit]) => {
+    const json = JSON.stringify({ ...auditEvent("e"), [name]: unit.repeat(16_000_000) });
+    const result = decoded(json, {}, { maxSize: 64_000_000 });
+    if (result.kind === "Rejected") expect(result.rejection.reason).not.toBe("DecoderFailed");
+  });
+
+  test("a fault of the decoder costs the one record, and its message stays unsaid", () => {
+    const broken = {
+      ...options,
+      get tenant(): string {
+        throw new RangeError("payload");
+      },
+    };
+    const result = decode(logRecord(auditEvent("e")), broken);
+    if (result.kind === "Event") throw new Error("Expected a rejection");
+    expect(result.rejection).toMatchObject({ class: "Unstorable", reason: "DecoderFailed" });
+    expect(result.rejection.detail).toContain("RangeError");
+    expect(result.rejection.detail).not.toContain("payload");
+  });
+
+  test.for([
     ["an escaped backslash before u0000", '"\\\\u0000"'],
     ["a surrogate pair", '"\\ud83d\\ude00"'],
     ["hex text that looks like an exponent", '"d1e99999"'],

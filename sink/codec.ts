@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import { auditColumns, object } from "./audit-columns.ts";
-import { type AuditEvent, type Decoded, RejectedError } from "./event.ts";
+import { type AuditEvent, type Decoded, RejectedError, type Rejection } from "./event.ts";
 import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
 import { type JsonValue, topLevelMember, wholeValue } from "./json-scan.ts";
 import { jsonbAccepts } from "./jsonb-limits.ts";
@@ -37,9 +37,18 @@ export function decode(record: LogRecord, options: CodecOptions): Decoded {
     const content = headers.binary ? binaryContent(headers, raw) : structuredContent(raw, record.value === null);
     return { kind: "Event", event: toEvent(record, content, headers, tenant, digest, options) };
   } catch (error) {
-    if (!(error instanceof RejectedError)) throw error;
-    return { kind: "Rejected", rejection: error.rejection, tenant, sha256: digest };
+    return { kind: "Rejected", rejection: rejectionOf(error), tenant, sha256: digest };
   }
+}
+
+/**
+ * Whatever else goes wrong with one record is a fault of this program, and still costs that record alone: thrown, it would
+ * end the sink, and its successor would meet the same record. The error's message may quote the payload, so its name only.
+ */
+function rejectionOf(error: unknown): Rejection {
+  if (error instanceof RejectedError) return error.rejection;
+  const name = error instanceof Error ? error.name : typeof error;
+  return { class: "Unstorable", reason: "DecoderFailed", detail: `the decoder failed with ${name}: please report it` };
 }
 
 /** The record's headers by what they mean to us. A `ce_` header makes it binary mode, unless content-type says otherwise. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { PartitionItems, Position } from "./batch.ts";
+import type { Item, PartitionItems, Position } from "./batch.ts";
 import { Batcher, type BatchLimits } from "./batcher.ts";
 import type { CodecOptions } from "./codec.ts";
 import { gone, itemsOf } from "./intake.ts";
@@ -137,10 +137,17 @@ export class Consumer {
     const began = performance.now();
     const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()) });
     if (fetched.records.some(({ appendTime }) => !appendTime)) untrustedTime();
+    for (const item of items) this.#sayFault(fetched.partition, item);
     this.#batch.add(partition, items, began);
     partition.read = fetched.nextPosition;
     partition.readEpoch = fetched.leaderEpoch;
     if (items.length > 0) decoded(items.length, (performance.now() - began) / 1000);
+  }
+
+  #sayFault(partition: number, item: Item): void {
+    if (item.kind !== "DeadLetter" || item.rejection.reason !== "DecoderFailed") return;
+    const { offset, rejection } = item;
+    this.#deps.log.error({ partition, offset, reason: rejection.reason, detail: rejection.detail }, "Decoder failed");
   }
 
   #seekAgain({ number, read, readEpoch }: Partition): void {

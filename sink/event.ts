@@ -38,7 +38,9 @@ export type ErrorReason =
   | "InvalidTime"
   | "MissingTenant"
   | "TooLarge"
-  | "StoreRejected";
+  | "StoreRejected"
+  /** A fault of ours that this record brought to light. */
+  | "DecoderFailed";
 
 /** Why a record cannot become an event. `detail` names the field and the rule, never the payload. */
 export interface Rejection {
