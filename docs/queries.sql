@@ -4,20 +4,22 @@
 --   awk '/^-- name: /{on = ($3 == "by-actor-between")} NR == 1{on = 1} on' docs/queries.sql |
 --     psql "$POSTGRES_READER_URL" -v actor=u_17 -v from='2026-11-02 10:00+00' -v to='2026-11-02 12:00+00'
 --
--- The schema is `audit` unless the resource says otherwise. Give times with a zone. `to` itself is outside the window.
+-- The schema is `audit` unless the resource says otherwise. Give times with a zone; `to` itself is outside the window.
+-- Where several tenants share the ledger, ask audit.events instead of the view and add a line on its column tenant.
 --
 -- Two times. `occurred_at` (column event_time) is the sender's word: its clock may be wrong, it may send days later, and
--- it may lie. `ingested_at` (column recorded_at) is the broker's clock when it took the event, and nobody's word. Events
--- are partitioned by month of recorded_at, and the indexes run along it; so every list is newest first by recorded_at.
+-- it may lie. `ingested_at` (column recorded_at) is the broker's clock when it took the event (the sink's, on a topic that
+-- does not stamp its records). Events are partitioned by month of recorded_at and the indexes run along it, so every list
+-- is newest first by recorded_at.
 --
 -- A window asks when things happened, and still reads only the months it can be in: an event is recorded after it
--- happened, so of a window from..to only what was recorded in from - ahead .. to + late is read. `ahead` forgives clocks that run
--- fast, `late` senders that were cut off. What was recorded even later is not found by the -between queries:
--- misdated-between says whether there is any, happened-between-recorded-ever finds it. For a window in recorded time, which a
--- sender cannot dodge, use recorded-between, or take the two lines with occurred_at away from another query.
+-- happened, so only what was recorded from `from` - ahead to `to` + late is read. `ahead` forgives clocks that run fast,
+-- `late` senders that were cut off. What was recorded even later is not found by the -between queries: misdated-between
+-- says whether there is any, happened-between-recorded-ever finds it. For a window of recorded time, which a sender cannot
+-- dodge, use recorded-between, or take the two lines with occurred_at away from another query and set ahead and late to 0.
 -- An event that names no time of its own counts as having happened when it was recorded.
 --
--- More than `limit`: run again with `to` (or a line `AND ingested_at < …`) at the last row's ingested_at.
+-- More than `limit`: add a line `AND ingested_at <= …` with the last row's ingested_at; rows of that same moment come again.
 
 \if :{?limit}
 \else
@@ -272,7 +274,8 @@ FROM event e, LATERAL (
 -- name: at-position
 -- What became of this Kafka offset? One row: the event, or why there is none. No row: not read yet, or a gap. Takes topic
 -- (its id), partition, offset. Indexes events_position, skipped_position.
-SELECT 'Stored' AS disposition, recorded_at, tenant, source, id, type, encode(sha256, 'hex') AS sha256, encode(chain, 'hex') AS chain
+SELECT 'Stored' AS disposition, recorded_at, tenant, source, id, type,
+  encode(sha256, 'hex') AS sha256, encode(chain, 'hex') AS chain
 FROM audit.events
 WHERE topic_id = :'topic' AND partition = :'partition' AND "offset" = :'offset'
 UNION ALL
