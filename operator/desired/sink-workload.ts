@@ -21,8 +21,8 @@ export interface WorkloadInput {
 
 /** The sink's last spec, kept on its ConfigMap: how a sink that left the pipeline's spec is torn down by its own policy. */
 export const SINK_SPEC = `${GROUP}/sink-spec`;
-export const CONFIG_CHECKSUM = `${GROUP}/config-checksum`;
-export const CREDENTIAL_CHECKSUM = `${GROUP}/credential-checksum`;
+const CONFIG_CHECKSUM = `${GROUP}/config-checksum`;
+const CREDENTIAL_CHECKSUM = `${GROUP}/credential-checksum`;
 
 const CONFIG_DIR = "/etc/audit-sink";
 /** Where the store's authority lies in the pod, for the sink's `caFile`. */
