@@ -94,9 +94,34 @@ export interface ProducedRecord {
 }
 
 export interface EventLogWriter {
-  /** acks=all; resolves once every record was acknowledged, rejects if any was not. */
+  /**
+   * acks=all; resolves once every record was acknowledged, rejects if any was not. Large batches go compressed. With a
+   * RecordsTooLargeError all others were acknowledged.
+   */
   send(records: readonly ProducedRecord[]): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface RefusedRecord {
+  readonly record: ProducedRecord;
+  /** Of the batch with that record alone, compressed: what the topic's `max.message.bytes` would have to allow. */
+  readonly bytes: number;
+}
+
+export class RecordsTooLargeError extends Error {
+  override readonly name = "RecordsTooLargeError";
+  readonly refused: readonly RefusedRecord[];
+
+  constructor(refused: readonly RefusedRecord[]) {
+    const [first] = refused;
+    const bytes = Math.max(...refused.map((each) => each.bytes));
+    const topic = first?.record.topic ?? "";
+    super(
+      `Topic ${topic} refuses ${refused.length === 1 ? "a record" : `${refused.length} records`} as MESSAGE_TOO_LARGE: ` +
+        `${bytes} bytes, alone and compressed; set its max.message.bytes to ${bytes} or more`,
+    );
+    this.refused = refused;
+  }
 }
 
 export class TopicMissingError extends Error {

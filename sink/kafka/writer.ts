@@ -1,6 +1,12 @@
 import { backoffMs, pause } from "./backoff.ts";
 import { TopicView } from "./cluster.ts";
-import { type EventLogWriter, type ProducedRecord, TopicMissingError } from "./port.ts";
+import {
+  type EventLogWriter,
+  type ProducedRecord,
+  RecordsTooLargeError,
+  type RefusedRecord,
+  TopicMissingError,
+} from "./port.ts";
 import {
   type Broker,
   BrokerError,
@@ -10,7 +16,7 @@ import {
   type KafkaProtocol,
   type ProduceBatch,
 } from "./protocol.ts";
-import { encodeBatch, sizeBound } from "./record-batch-encoder.ts";
+import { compressBatch, encodeBatch, sizeBound } from "./record-batch-encoder.ts";
 
 /** From `send` to its answer, retries included. */
 const sendTimeoutMs = 20_000;
@@ -19,6 +25,12 @@ const requestTimeoutMs = 10_000;
 const viewAgeMs = 60_000;
 /** Below the default `max.message.bytes` of 1 MiB + 12, with room for what the batch adds; one larger record goes alone. */
 const batchBytes = 900 * 1024;
+/**
+ * A larger batch is compressed. A topic's limit is for the batch as it is sent: a record that came in compressed may be
+ * many times larger than what a topic takes uncompressed.
+ */
+const compressFromBytes = 64 * 1024;
+const tooLargeCodes: readonly ErrorName[] = ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"];
 
 /** The same records may be accepted a moment later. Everything else is the caller's to settle. */
 const passing: readonly ErrorName[] = [
@@ -57,13 +69,26 @@ export class Writer implements EventLogWriter {
   async send(records: readonly ProducedRecord[]): Promise<void> {
     const deadline = performance.now() + sendTimeoutMs;
     await Promise.all([...new Set(records.map(({ topic }) => topic))].map((topic) => this.#lookUp(topic, deadline)));
-    let rounds = batchesOf(records, (record) => this.#partitionOf(record), this.#protocol);
+    const refused: RefusedRecord[] = [];
+    let rounds = roundsOf(records, (record) => this.#partitionOf(record));
     for (let failures = 0; rounds.length > 0; ) {
       const [round = [], ...rest] = rounds;
-      const failed = await this.#sendRound(round, deadline);
-      rounds = failed.length === 0 ? rest : [failed, ...rest];
-      if (failed.length > 0) await pause(backoffMs(failures++, 50, 1_000), this.#closing.signal);
+      const { again, tooLarge } = await this.#sendRound(await this.#encode(round), deadline);
+      const first: Unsent[] = [...again];
+      const second: Unsent[] = [];
+      for (const batch of tooLarge) {
+        const smaller = smallerOf(batch);
+        if (smaller === undefined)
+          refused.push(...batch.records.map((record) => ({ record, bytes: batch.batch.length })));
+        else {
+          first.push(smaller[0]);
+          second.push(...smaller.slice(1));
+        }
+      }
+      rounds = [first, second, ...rest].filter(({ length }) => length > 0);
+      if (again.length > 0) await pause(backoffMs(failures++, 50, 1_000), this.#closing.signal);
     }
+    if (refused.length > 0) throw new RecordsTooLargeError(refused);
   }
 
   async close(): Promise<void> {
@@ -71,10 +96,31 @@ export class Writer implements EventLogWriter {
     await this.#protocol.close();
   }
 
-  /** Each round has one batch per partition at the most. Resolves to the batches to send again; rejects for good. */
-  async #sendRound(batches: readonly ProduceBatch[], deadline: number): Promise<ProduceBatch[]> {
-    const byLeader = new Map<number, { broker: Broker; batches: ProduceBatch[] }>();
-    const again: ProduceBatch[] = [];
+  /** Not before its turn: what waits takes no memory. */
+  async #encode(round: readonly Unsent[]): Promise<EncodedBatch[]> {
+    const encoded: EncodedBatch[] = [];
+    for (const unsent of round) {
+      const { records, isCompressed, batch } = unsent;
+      if (batch !== undefined) {
+        encoded.push({ ...unsent, batch });
+        continue;
+      }
+      const { crc32c } = this.#protocol;
+      const plain = encodeBatch(records, BigInt(Date.now()), crc32c);
+      const compress = isCompressed || plain.length >= compressFromBytes;
+      encoded.push({
+        ...unsent,
+        isCompressed: compress,
+        batch: compress ? await compressBatch(plain, crc32c) : plain,
+      });
+    }
+    return encoded;
+  }
+
+  /** Each round has one batch per partition at the most. Resolves to what was not acknowledged; rejects for good. */
+  async #sendRound(batches: readonly EncodedBatch[], deadline: number): Promise<Unacknowledged> {
+    const byLeader = new Map<number, { broker: Broker; batches: EncodedBatch[] }>();
+    const again: EncodedBatch[] = [];
     for (const batch of batches) {
       const leader = this.#views.get(batch.topic)?.leader(batch.partition);
       if (leader === undefined) again.push(batch);
@@ -86,7 +132,7 @@ export class Writer implements EventLogWriter {
     }
     let cause: unknown;
     const failed = await Promise.all(
-      [...byLeader.values()].map(async (group) => {
+      [...byLeader.values()].map(async (group): Promise<Unacknowledged> => {
         try {
           return failuresOf(
             group.batches,
@@ -95,13 +141,13 @@ export class Writer implements EventLogWriter {
         } catch (error) {
           if (error instanceof BrokerError && !error.is(...passing)) throw error;
           cause = error;
-          return group.batches;
+          return { again: group.batches, tooLarge: [] };
         }
       }),
     );
-    again.push(...failed.flat());
+    again.push(...failed.flatMap((group) => group.again));
     if (again.length > 0) await this.#beforeRetry(again, deadline, cause);
-    return again;
+    return { again, tooLarge: failed.flatMap((group) => group.tooLarge) };
   }
 
   async #beforeRetry(batches: readonly ProduceBatch[], deadline: number, cause: unknown): Promise<void> {
@@ -150,24 +196,56 @@ function notAcknowledged(batches: readonly ProduceBatch[], cause: unknown): Erro
   });
 }
 
-function failuresOf(batches: readonly ProduceBatch[], answers: Awaited<ReturnType<KafkaProtocol["produce"]>>) {
-  return batches.filter(({ topic, partition }) => {
+function failuresOf(
+  batches: readonly EncodedBatch[],
+  answers: Awaited<ReturnType<KafkaProtocol["produce"]>>,
+): Unacknowledged {
+  const again: EncodedBatch[] = [];
+  const tooLarge: EncodedBatch[] = [];
+  for (const batch of batches) {
+    const { topic, partition } = batch;
     const answer = answers.find((candidate) => candidate.topic === topic && candidate.partition === partition);
     const code = answer?.errorCode ?? errorCodes.NETWORK_EXCEPTION;
-    if (code === 0) return false;
+    if (code === 0) continue;
     const error = new BrokerError(code, `Writing to ${topic}-${partition}`);
-    if (!error.is(...passing)) throw error;
-    return true;
-  });
+    if (error.is(...tooLargeCodes)) tooLarge.push(batch);
+    else if (error.is(...passing)) again.push(batch);
+    else throw error;
+  }
+  return { again, tooLarge };
+}
+
+interface Unsent extends Omit<ProduceBatch, "batch"> {
+  readonly records: readonly ProducedRecord[];
+  readonly isCompressed: boolean;
+  /** Once encoded, kept for another attempt. */
+  readonly batch?: Buffer;
+}
+
+type EncodedBatch = Unsent & ProduceBatch;
+
+interface Unacknowledged {
+  /** To be sent again as they are. */
+  readonly again: readonly EncodedBatch[];
+  readonly tooLarge: readonly EncodedBatch[];
+}
+
+/** What a topic does not take in one batch: its halves, in order, or a record alone and compressed; undefined when that is what it was. */
+function smallerOf({ topic, partition, records, isCompressed }: EncodedBatch): [Unsent, ...Unsent[]] | undefined {
+  if (records.length > 1) {
+    const middle = records.length >>> 1;
+    const half = (part: readonly ProducedRecord[]): Unsent => ({ topic, partition, records: part, isCompressed });
+    return [half(records.slice(0, middle)), half(records.slice(middle))];
+  }
+  return isCompressed ? undefined : [{ topic, partition, records, isCompressed: true }];
 }
 
 /** Rounds of batches: one batch per partition in each round, so that a retry cannot overtake what follows it. */
-function batchesOf(
+function roundsOf(
   records: readonly ProducedRecord[],
   partitionOf: (record: ProducedRecord) => number,
-  { crc32c }: Pick<KafkaProtocol, "crc32c">,
-): ProduceBatch[][] {
-  const rounds: { topic: string; partition: number; records: ProducedRecord[] }[][] = [];
+): readonly (readonly Unsent[])[] {
+  const rounds: Unsent[][] = [];
   const open = new Map<string, { round: number; bytes: number; records: ProducedRecord[] }>();
   for (const record of records) {
     const { topic } = record;
@@ -179,13 +257,10 @@ function batchesOf(
       batch = { round: batch === undefined ? 0 : batch.round + 1, bytes: 0, records: [] };
       open.set(name, batch);
       rounds[batch.round] ??= [];
-      rounds[batch.round]?.push({ topic, partition, records: batch.records });
+      rounds[batch.round]?.push({ topic, partition, records: batch.records, isCompressed: false });
     }
     batch.bytes += bytes;
     batch.records.push(record);
   }
-  const now = BigInt(Date.now());
-  return rounds.map((round) =>
-    round.map(({ topic, partition, records: of }) => ({ topic, partition, batch: encodeBatch(of, now, crc32c) })),
-  );
+  return rounds;
 }

@@ -1,10 +1,15 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startKafka } from "../../hack/servers/kafka.ts";
-import { type GroupHandlers, type KafkaClient, TopicMissingError } from "../../sink/kafka/port.ts";
+import {
+  type GroupHandlers,
+  type KafkaClient,
+  RecordsTooLargeError,
+  TopicMissingError,
+} from "../../sink/kafka/port.ts";
 import { sharedServers } from "../support/servers.ts";
 import {
   Cluster,
@@ -160,6 +165,27 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         expect(fetched.at(-1)).toMatchObject({ endOffset: 8n });
       });
 
+      test("holds a partition alone whose batch holds more than memory has room for", async () => {
+        const topic = await kafka.topic(2);
+        const value = Buffer.alloc(3 * 1_048_576);
+        await kafka.produce([message(topic, "before")]);
+        await kafka.produce([{ topic, partition: 0, value }], "zstd");
+        await kafka.produce([message(topic, "elsewhere", { partition: 1 })]);
+        const reader = await kafka.readerFromStart(topic, { maxDecodedBatchBytes: 2 * 1_048_576 });
+        const fetched = await fetchUntil(
+          reader,
+          (all) => recordsOf(all).length >= 2 && all.some(({ error }) => error !== undefined),
+        );
+        expect(
+          recordsOf(fetched)
+            .map((record) => String(record.value))
+            .toSorted(),
+        ).toEqual(["before", "elsewhere"]);
+        const held = fetched.find(({ error }) => error !== undefined);
+        expect(held).toMatchObject({ partition: 0, position: 1n, nextPosition: 1n, records: [] });
+        expect(held?.error?.message).toMatch(/at offset 1 cannot be read: .* zstd hold .*maxDecodedBatchBytes/);
+      });
+
       test("begins in the middle of a batch", async () => {
         const topic = await kafka.topic();
         await kafka.produce(["a", "b", "c"].map((value) => message(topic, value)));
@@ -253,7 +279,7 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
 
       test("reads a record that is larger than what it asks for at a time", async () => {
         const topic = await kafka.topic(1, { "max.message.bytes": String(3 * 1_048_576) });
-        const value = Buffer.alloc(2_900_000, "x");
+        const value = randomBytes(2_900_000);
         await kafka.writer().send([{ topic, key: null, value, headers: [] }]);
         const [record] = await fetchRecords(await kafka.readerFromStart(topic, { maxBytesPerPartition: 1_000 }), 1);
         expect(record?.value?.equals(value)).toBe(true);
@@ -555,13 +581,38 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         expect(keys.map((key) => partitionOf.get(key))).toEqual([2, 5, 5, 6, 4]);
       });
 
-      test("rejects a record that the topic does not take, and goes on", async () => {
+      test("rejects a record that the topic does not take, says what it would have to take, and goes on", async () => {
         const topic = await kafka.topic(1, { "max.message.bytes": "2000" });
         const writer = kafka.writer();
+        const value = randomBytes(5_000);
         const send = (length: number) =>
-          writer.send([{ topic, key: null, value: Buffer.alloc(length, "x"), headers: [] }]);
-        await expect(send(5_000)).rejects.toThrow("MESSAGE_TOO_LARGE");
+          writer.send([{ topic, key: null, value: value.subarray(0, length), headers: [] }]);
+        const refusal = await send(5_000).catch((error: unknown) => error);
+        expect(refusal).toBeInstanceOf(RecordsTooLargeError);
+        const { bytes = 0 } = (refusal as RecordsTooLargeError).refused[0] ?? {};
         await send(1_000);
+        const wider = await kafka.topic(1, { "max.message.bytes": String(bytes) });
+        await writer.send([{ topic: wider, key: null, value, headers: [] }]);
+      });
+
+      test("sends in smaller batches what the topic does not take in one", async () => {
+        const topic = await kafka.topic(1, { "max.message.bytes": "330000" });
+        const values = Array.from({ length: 8 }, () => randomBytes(100_000));
+        await kafka.writer().send(values.map((value) => ({ topic, key: null, value, headers: [] })));
+        const records = await fetchRecords(await kafka.readerFromStart(topic), values.length);
+        expect(records.map(({ value }) => value)).toEqual(values);
+      });
+
+      test("writes a record again that came compressed, into a topic as narrow", async () => {
+        const narrow = { "max.message.bytes": "100000" };
+        const [source, copy] = [await kafka.topic(1, narrow), await kafka.topic(1, narrow)];
+        const value = text(JSON.stringify(Array.from({ length: 12_000 }, (_, i) => `an event ${i % 900}`)));
+        expect(value.length).toBeGreaterThan(150_000);
+        await kafka.produce([{ topic: source, partition: 0, value }], "gzip");
+        const [record] = await fetchRecords(await kafka.readerFromStart(source), 1);
+        await kafka.writer().send([{ topic: copy, key: null, value: record?.value ?? null, headers: [] }]);
+        const [again] = await fetchRecords(await kafka.readerFromStart(copy), 1);
+        expect(again?.value?.equals(value)).toBe(true);
       });
 
       test("rejects a topic that is not there", async () => {
