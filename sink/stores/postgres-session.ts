@@ -78,9 +78,10 @@ export class Session {
     client.on("error", () => this.#discard(client));
     client.on("end", () => this.#discard(client));
     try {
-      await this.#options.onConnect?.(client);
+      // Bounded as any work: a server that went silent after the login would else be waited for without end.
+      await this.#bounded(client, this.#options.onConnect?.(client) ?? Promise.resolve());
     } catch (error) {
-      await client.end().catch(() => undefined);
+      this.#discard(client);
       throw error;
     }
     this.#client = client;
@@ -111,7 +112,9 @@ export class Session {
   async #endBlockersOf(client: Client): Promise<void> {
     try {
       const side = await connect({ ...this.#options, applicationName: `${this.#options.applicationName} unblock` });
-      await side.query(END_BLOCKERS, [backendPid(client)]).finally(() => side.end());
+      const timer = setTimeout(() => this.#discard(side), this.#options.timeoutMs);
+      await side.query(END_BLOCKERS, [backendPid(client)]).finally(() => clearTimeout(timer));
+      await side.end();
     } catch {
       // The operation that is blocked runs into its own timeout and is tried again.
     }
