@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { DatabaseError } from "pg";
 import { describe, expect, test } from "vitest";
 import type { StoreErrorKind } from "./ledger.ts";
@@ -54,6 +55,16 @@ describe("an answer of the server", () => {
     expect(toStoreError(answer("23514")).kind).toBe("MissingMonth");
     expect(toStoreError(answer("23514", "events_check")).kind).toBe("Infrastructure");
   });
+});
+
+test("nothing of a row is in what is logged", () => {
+  const error = answer("22P02");
+  error.message = 'invalid input syntax for type json: "alice"';
+  error.detail = "Failing row contains (alice)";
+  error.where = "COPY events, line 1, column actor_id: alice";
+  const logged = inspect(toStoreError(error), { depth: 10 });
+  expect(logged).toContain("invalid input syntax");
+  expect(logged).not.toContain("alice");
 });
 
 test("whatever comes without an answer of the server is infrastructure", () => {

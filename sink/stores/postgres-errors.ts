@@ -10,7 +10,8 @@ export const MISPREDICTED = "22012";
 export function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const { code, constraint, message } = fieldsOf(error);
-  return new StoreError(kindOf(code, constraint), redact(message), { code, cause: error });
+  // Without the error as a cause: a logger writes out all it has, and `detail` and `where` quote the row.
+  return new StoreError(kindOf(code, constraint), redact(message, code), { code });
 }
 
 function kindOf(code: string | undefined, constraint: string | undefined): StoreErrorKind {
@@ -25,9 +26,10 @@ function kindOf(code: string | undefined, constraint: string | undefined): Store
   return "Infrastructure";
 }
 
-/** The message alone: `detail` and `where` of the server quote values of the row. */
-function redact(message: string): string {
-  return message.replace(/"[^"]{200,}"/g, '"…"').slice(0, 500);
+/** The message alone: `detail` and `where` quote values of the row. In a message about data what is quoted is a value too. */
+function redact(message: string, code: string | undefined): string {
+  const quoted = code?.startsWith("22") ? /"[^"]*"/g : /"[^"]{200,}"/g;
+  return message.replace(quoted, '"…"').slice(0, 500);
 }
 
 function fieldsOf(error: unknown): { code: string | undefined; constraint: string | undefined; message: string } {
