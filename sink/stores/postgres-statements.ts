@@ -1,5 +1,19 @@
 import { EVENT_COLUMNS } from "./postgres-binary.ts";
 
+/** What a writer does with each table. */
+const WRITTEN = [
+  ["events", "INSERT"],
+  ["skipped", "INSERT"],
+  ["conflicts", "INSERT"],
+  ["event_ids", "INSERT"],
+  ["event_ids", "SELECT"],
+  ["progress", "SELECT"],
+  ["progress", "INSERT"],
+  ["progress", "UPDATE"],
+] as const;
+
+const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
+
 /** The prepared statements of a writer's connection. `schema` is an identifier already quoted. */
 export function writeStatements(schema: string) {
   return {
@@ -47,6 +61,11 @@ export function positionStatements(schema: string) {
     // A replica would answer with an old state.
     positions: `SELECT ${columns}, pg_is_in_recovery() AS replica FROM ${schema}.progress
       WHERE topic_id = $1::uuid AND partition = ANY ($2::int4[])`,
+    // Parsing a statement asks for no right to run it. The names are quoted as identifiers, and then as text.
+    lacking: `SELECT privilege || ' on ' || relation AS lacks
+      FROM (VALUES ${WRITTEN.map(([table, privilege]) => `(${literal(`${schema}.${table}`)}, '${privilege}')`).join(", ")})
+        AS needed (relation, privilege)
+      WHERE NOT has_table_privilege(relation, privilege)`,
     known: `SELECT uuid_send(key) AS key, sha256 FROM ${schema}.event_ids WHERE key = ANY ($1::uuid[])`,
     wantMonth: `UPDATE ${schema}.progress SET wanted_month = $3::date
       WHERE topic_id = $1::uuid AND partition = $2::int4 AND wanted_month IS DISTINCT FROM $3::date`,

@@ -367,6 +367,20 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
     expect((await rowsOf("conflicts")).length).toBe(1);
   });
 
+  test("a login that may not write says so before it is ready, and which right it lacks", async () => {
+    const admin = await database.connect(server.superuser);
+    await admin.query(`REVOKE UPDATE ON audit.progress FROM ${database.writer.user}`);
+    await admin.query(`REVOKE INSERT ON audit.skipped FROM ${database.writer.user}`);
+    const refused = await failure(ledger());
+    await admin.query(`GRANT UPDATE ON audit.progress TO ${database.writer.user}`);
+    await admin.query(`GRANT INSERT ON audit.skipped TO ${database.writer.user}`);
+    await admin.end();
+    expect(refused).toMatchObject({ kind: "Infrastructure", code: "42501" });
+    expect(refused.message).toContain('UPDATE on "audit".progress');
+    expect(refused.message).toContain('INSERT on "audit".skipped');
+    await ledger();
+  });
+
   test("revoked rights and a lost server are infrastructure", async () => {
     newTopic();
     const through = await proxy();

@@ -53,7 +53,13 @@ export class PostgresLedger implements Ledger {
 
   async open(): Promise<void> {
     await this.#writer.run(async () => undefined);
-    await this.#control.run((client) => client.query("SELECT 1"));
+    const { rows } = await this.#control.run((client) => client.query<{ lacks: string }>(this.#positions.lacking));
+    if (rows.length > 0) {
+      const lacks = rows.map((row) => row.lacks).join(", ");
+      throw new StoreError("Infrastructure", `The login may not write the ledger: it lacks ${lacks}`, {
+        code: "42501",
+      });
+    }
   }
 
   async claim(topicId: Buffer, partitions: readonly number[]): Promise<ReadonlyMap<number, Position>> {
