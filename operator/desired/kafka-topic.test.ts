@@ -29,7 +29,8 @@ describe("desiredTopics", () => {
           "cleanup.policy": "delete",
           "retention.ms": "-1",
           "retention.bytes": "-1",
-          "max.message.bytes": "1114112",
+          "compression.type": "producer",
+          "max.message.bytes": "2162688",
           "message.timestamp.type": "LogAppendTime",
         },
       },
@@ -57,7 +58,13 @@ describe("desiredTopics", () => {
       "min.insync.replicas": "2",
       "message.timestamp.type": "LogAppendTime",
     });
-    expect(deadLetter?.config).toMatchObject({ "max.message.bytes": "2162688", "min.insync.replicas": "2" });
+    expect(deadLetter?.config).toMatchObject({ "max.message.bytes": "4259840", "min.insync.replicas": "2" });
+  });
+
+  test("gives the dead-letter topic room for whatever fits the source, as far as Kafka's number goes", () => {
+    const limit = (maxMessageSize: string) => of({ maxMessageSize }).deadLetter?.config["max.message.bytes"];
+    expect(limit("1Ki")).toBe(String(2 * 1024 + 65_536));
+    expect(limit("1Gi")).toBe("2147483647");
   });
 
   test("has no dead-letter topic where it is switched off", () => {

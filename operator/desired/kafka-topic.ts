@@ -43,8 +43,13 @@ export type TopicBackend = Pick<KafkaBackend, "name" | "namePrefix" | "replicati
 
 const DEFAULT_PARTITIONS = 12;
 
-/** A dead letter is its original plus the reason headers: whatever fits the source must fit there. */
-const DEAD_LETTER_ROOM = 64 * 1024;
+/**
+ * A dead letter is its original plus the reason headers, and whatever fits the source must fit there. Both limits are for
+ * records as they are sent: the sink compresses its letters, perhaps not quite as well as the producer did.
+ */
+const DEAD_LETTER_ROOM = { factor: 2, bytes: 64 * 1024 } as const;
+/** `max.message.bytes` is an int32. */
+const LARGEST_MESSAGE = 2 ** 31 - 1;
 
 /** Kafka's topic configuration keys that a typed field of the spec, or a guarantee, decides; never `spec.config`. */
 const TYPED_KEYS: Readonly<Record<string, string>> = {
@@ -110,7 +115,9 @@ function deadLetterTopic(name: string, settings: TopicSettings, backend: TopicBa
       "cleanup.policy": "delete",
       "retention.ms": retentionMs("spec.deadLetter.retention.time", retention?.time ?? "Unlimited"),
       "retention.bytes": "-1",
-      "max.message.bytes": String(maxMessageBytes(settings) + DEAD_LETTER_ROOM),
+      // As the sink sends them: another setting by default could make a letter larger than it was.
+      "compression.type": "producer",
+      "max.message.bytes": String(deadLetterBytes(settings)),
       ...shared(settings),
     },
   };
@@ -122,6 +129,9 @@ const shared = ({ minInSyncReplicas }: TopicSettings) => ({
 });
 
 const maxMessageBytes = (settings: TopicSettings) => bytes("spec.maxMessageSize", settings.maxMessageSize ?? "1Mi");
+
+const deadLetterBytes = (settings: TopicSettings) =>
+  Math.min(maxMessageBytes(settings) * DEAD_LETTER_ROOM.factor + DEAD_LETTER_ROOM.bytes, LARGEST_MESSAGE);
 
 const collisionForm = (name: string) => name.replaceAll(".", "_");
 
