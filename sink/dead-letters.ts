@@ -1,5 +1,6 @@
 import type { DeadLetterItem } from "./batch.ts";
-import type { EventLogWriter, LogRecord, ProducedRecord } from "./kafka/port.ts";
+import { type EventLogWriter, type LogRecord, type ProducedRecord, RecordsTooLargeError } from "./kafka/port.ts";
+import type { HoldReason } from "./outcome.ts";
 
 export interface DeadLetterSource {
   readonly sink: string;
@@ -48,6 +49,10 @@ export interface DeadLetter {
   readonly attempts: number;
 }
 
+/** Why a partition is held whose dead letters were not acknowledged. */
+export const holdReasonOf = (failure: unknown): HoldReason =>
+  failure instanceof RecordsTooLargeError ? "DeadLetterTooLarge" : "DeadLetterTopicUnavailable";
+
 /** Sends records to the dead-letter topic. At least once: an identity is (sink, topic id, partition, offset). */
 export class DeadLetters {
   readonly #writer: EventLogWriter;
@@ -55,6 +60,8 @@ export class DeadLetters {
   readonly #source: DeadLetterSource;
   /** What was acknowledged, so that a transaction that is done again does not send it again. */
   readonly #acknowledged = new WeakSet<LogRecord>();
+  /** By partition: the offset that was refused for its size last time. What is behind it is not sent again and again. */
+  readonly #refused = new Map<number, bigint>();
 
   constructor(writer: EventLogWriter, topic: string | undefined, source: DeadLetterSource) {
     this.#writer = writer;
@@ -66,16 +73,57 @@ export class DeadLetters {
     return this.#topic !== undefined;
   }
 
-  /** Resolves once all of them were acknowledged by all in-sync replicas. */
+  isAcknowledged(record: LogRecord): boolean {
+    return this.#acknowledged.has(record);
+  }
+
+  /**
+   * Resolves once all of them were acknowledged by all in-sync replicas. Where it rejects, `isAcknowledged` tells which were
+   * all the same: the others of a letter that is too large.
+   */
   async send(letters: readonly DeadLetter[]): Promise<void> {
-    const topic = this.#topic;
-    if (topic === undefined) throw new Error("Dead-lettering is switched off");
+    if (this.#topic === undefined) throw new Error("Dead-lettering is switched off");
     const fresh = letters.filter(({ item }) => !this.#acknowledged.has(item.record));
-    if (fresh.length === 0) return;
-    const records = fresh.map(({ partition, item, attempts }) =>
-      deadLetterRecord(topic, this.#source, partition, item, attempts),
+    const behind = new Set(fresh.filter((letter) => this.#isBehindRefused(letter, fresh)));
+    await this.#sendAll(
+      this.#topic,
+      fresh.filter((letter) => !behind.has(letter)),
     );
-    await this.#writer.send(records);
-    for (const { item } of fresh) this.#acknowledged.add(item.record);
+    await this.#sendAll(this.#topic, [...behind]);
+  }
+
+  #isBehindRefused({ partition, item }: DeadLetter, letters: readonly DeadLetter[]): boolean {
+    const refused = this.#refused.get(partition);
+    if (refused === undefined || item.offset <= refused) return false;
+    return letters.some((other) => other.partition === partition && other.item.offset === refused);
+  }
+
+  #refuse({ partition, item }: DeadLetter): void {
+    const refused = this.#refused.get(partition);
+    if (refused === undefined || item.offset < refused) this.#refused.set(partition, item.offset);
+  }
+
+  async #sendAll(topic: string, letters: readonly DeadLetter[]): Promise<void> {
+    if (letters.length === 0) return;
+    const sent = new Map(
+      letters.map((letter) => {
+        const { partition, item, attempts } = letter;
+        return [deadLetterRecord(topic, this.#source, partition, item, attempts), letter] as const;
+      }),
+    );
+    for (const { partition } of letters) this.#refused.delete(partition);
+    try {
+      await this.#writer.send([...sent.keys()]);
+    } catch (error) {
+      if (!(error instanceof RecordsTooLargeError)) throw error;
+      for (const { record } of error.refused) {
+        const letter = sent.get(record);
+        if (letter !== undefined) this.#refuse(letter);
+        sent.delete(record);
+      }
+      for (const { item } of sent.values()) this.#acknowledged.add(item.record);
+      throw error;
+    }
+    for (const { item } of letters) this.#acknowledged.add(item.record);
   }
 }

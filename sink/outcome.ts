@@ -2,6 +2,8 @@ import type { Advance, Position } from "./batch.ts";
 
 export type HoldReason =
   | "DeadLetterTopicUnavailable"
+  /** The dead-letter topic takes no record of that size, not even compressed: its `max.message.bytes` must be raised. */
+  | "DeadLetterTooLarge"
   | "DeadLettersDisabled"
   | "MissingMonth"
   | "StoreRejectsTooMuch"

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { type DeadLetterItem, type EventItem, type Item, type PartitionItems, type Position } from "./batch.ts";
+import { holdReasonOf } from "./dead-letters.ts";
 import type { HoldReason, Outcome } from "./outcome.ts";
 import type { RejectionShare } from "./rejection-share.ts";
 import type { StoreError } from "./stores/ledger.ts";
@@ -74,7 +75,7 @@ async function deadLetter(to: Isolation, part: PartitionItems, item: EventItem, 
     await to.deadLetter(partition, letter, 2);
   } catch (failure) {
     to.log.error({ err: failure, partition, offset }, "Dead-letter topic did not acknowledge");
-    return held(position, "DeadLetterTopicUnavailable");
+    return held(position, holdReasonOf(failure));
   }
   return to.write(part, [letter]);
 }

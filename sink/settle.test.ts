@@ -8,7 +8,7 @@ import { uuidBytes } from "./chain.ts";
 import { deliveryConfig } from "./config.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Gate } from "./gate.ts";
-import type { ProducedRecord } from "./kafka/port.ts";
+import { type ProducedRecord, RecordsTooLargeError } from "./kafka/port.ts";
 import { Settler } from "./settle.ts";
 import { StoreError } from "./stores/ledger.ts";
 
@@ -221,6 +221,36 @@ describe("dead letters", () => {
     expect(outcomes.get(1)).toMatchObject({ kind: "Advanced" });
     expect(offsets()).toEqual(["0/0", "1/0", "1/1"]);
     expect(sent).toEqual([]);
+  });
+
+  test("that are too large hold their partition alone, and are not sent behind one again and again", async () => {
+    const tooLarge = new Set(["large"]);
+    const tried: string[] = [];
+    const { settler, claimed, offsets } = setUp({
+      async send(records) {
+        const names = records.map(({ value }) => String(value));
+        tried.push(names.join());
+        const refused = records.filter(({ value }) => tooLarge.has(String(value)));
+        if (refused.length > 0) throw new RecordsTooLargeError(refused.map((record) => ({ record, bytes: 5_000 })));
+      },
+    });
+    const letter = (offset: number, value: string) => {
+      const item = deadLetterItem(offset);
+      return { ...item, record: { ...item.record, value: Buffer.from(value) } };
+    };
+    const first = await claimed(0, [eventItem(0, randomUUID()), letter(1, "large"), letter(2, "behind")]);
+    const outcomes = await settler.settle([first, await claimed(1, [letter(0, "small")])], never);
+    expect(outcomes.get(0)).toMatchObject({ kind: "Held", reason: "DeadLetterTooLarge", position: { nextOffset: 1n } });
+    expect(outcomes.get(1)).toMatchObject({ kind: "Advanced", position: { nextOffset: 1n } });
+    expect(offsets()).toEqual(["0/0"]);
+
+    const held = outcomes.get(0);
+    if (held?.kind !== "Held") throw new Error("not held");
+    const again = () => ({ partition: 0, position: held.position, items: [letter(1, "large"), letter(2, "behind")] });
+    await settler.settle([again()], never);
+    tooLarge.clear();
+    expect((await settler.settle([again()], never)).get(0)).toMatchObject({ position: { nextOffset: 3n } });
+    expect(tried).toEqual(["large,behind,small", "large", "large", "behind"]);
   });
 
   test("are sent once, however often the transaction is done again", async () => {

@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
 import { type Item, type KnownEvents, type PartitionItems, type Position, planBatch, type WritePlan } from "./batch.ts";
-import type { DeadLetters } from "./dead-letters.ts";
+import { type DeadLetters, holdReasonOf } from "./dead-letters.ts";
 import type { Gate } from "./gate.ts";
-import { type Outcome, outcomeOf } from "./outcome.ts";
+import { type HoldReason, type Outcome, outcomeOf } from "./outcome.ts";
 import { type Isolation, isolate } from "./poison.ts";
 import { RejectionShare } from "./rejection-share.ts";
 import { type Ledger, StoreError } from "./stores/ledger.ts";
@@ -59,17 +59,20 @@ export class Settler {
       items.filter((item) => item.kind === "DeadLetter").map((item) => ({ partition, item, attempts: 1 })),
     );
     if (letters.length === 0) return parts;
+    let reason: HoldReason = "DeadLettersDisabled";
     if (deadLetters.enabled) {
       try {
         await deadLetters.send(letters);
         return parts;
       } catch (error) {
         log.error({ err: error, records: letters.length }, "Dead-letter topic did not acknowledge");
+        reason = holdReasonOf(error);
       }
     }
-    const reason = deadLetters.enabled ? "DeadLetterTopicUnavailable" : "DeadLettersDisabled";
     return parts.map((part) => {
-      const first = part.items.findIndex((item) => item.kind === "DeadLetter");
+      const first = part.items.findIndex(
+        (item) => item.kind === "DeadLetter" && !deadLetters.isAcknowledged(item.record),
+      );
       if (first < 0) return part;
       outcomes.set(part.partition, { kind: "Held", reason, position: part.position });
       return { ...part, items: part.items.slice(0, first) };
