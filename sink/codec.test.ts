@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { auditEvent, logRecord, type RecordInput } from "../test/support/cloud-events.ts";
@@ -182,6 +183,29 @@ describe("binary mode", () => {
       actorId: "alice",
     });
     expect(event.details?.toString()).toBe(body);
+  });
+
+  test("only spaces and tabs are no part of a content-type, and the hash goes by that", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom(" ", "\t", "\u00a0", "\n", "\u000b", "\u0085", "x") }),
+        fc.constantFrom("application/cloudevents+json", "Application/CloudEvents", "application/json"),
+        (around, type) => {
+          const contentType = Buffer.from(around + type + around, "latin1");
+          const headers = logRecord(body, { headers: binary.slice(0, -1) }).headers;
+          const record = {
+            ...logRecord(body),
+            headers: [...headers, [Buffer.from("content-type"), contentType]] as const,
+          };
+          const result = decode(record, { ...options, profile: "CloudEvent" });
+          const { sha256 } = result.kind === "Event" ? result.event : result;
+          const named = record.headers.map(([name, value]) => [name.toString(), value] as const);
+          expect(sha256).toEqual(recordHash(named, record.value));
+          const isStructured = type !== "application/json" && /^[ \t]*$/.test(around);
+          expect(sha256.equals(createHash("sha256").update(body).digest())).toBe(isStructured);
+        },
+      ),
+    );
   });
 
   test("a retry with another traceparent header is the same event, one with another ce_ header is not", () => {

@@ -5,7 +5,7 @@ import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts
 import { type JsonValue, topLevelMember, wholeValue } from "./json-scan.ts";
 import { jsonbAccepts } from "./jsonb-limits.ts";
 import type { LogRecord } from "./kafka/port.ts";
-import { attribute, fitsIndex, isAttributeText, requiredAttribute } from "./text.ts";
+import { attribute, fitsIndex, isAttributeText, requiredAttribute, trimSpaces } from "./text.ts";
 import { parseTimestamp } from "./timestamp.ts";
 
 export interface CodecOptions {
@@ -71,7 +71,7 @@ function readHeaders({ headers }: LogRecord): KnownHeaders {
     const name = key.toString("latin1");
     if (name.startsWith("ce_")) attributes.push([name.slice(3), value]);
     else if (name === "content-type") {
-      const text = value?.toString("latin1").trim();
+      const text = value === null ? undefined : trimSpaces(value.toString("latin1"));
       contentType ??= text;
       structured ||= text?.toLowerCase().startsWith(STRUCTURED) ?? false;
     } else if (name === "traceparent") traceparent ??= value?.toString("latin1");
@@ -142,8 +142,8 @@ function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): 
   return { attributes: named, data: parseJson("the value", raw), dataJson: wholeValue(raw) };
 }
 
-const jsonType = /^[^/]+\/(?:[^;]+\+)?json\s*(?:;|$)/i;
-const isJsonType = (contentType: string) => jsonType.test(contentType.trim());
+const jsonType = /^[^/]+\/(?:[^;]+\+)?json[ \t]*(?:;|$)/i;
+const isJsonType = (contentType: string) => jsonType.test(trimSpaces(contentType));
 
 function toEvent(
   record: LogRecord,

@@ -25,6 +25,16 @@ export function attribute(name: string, value: unknown): string | undefined {
   return value;
 }
 
+/** Without spaces (0x20) and tabs (0x09) around it, and nothing else: docs/chain.md. */
+export function trimSpaces(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isSpace(text.charCodeAt(start))) start += 1;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+const isSpace = (unit: number) => unit === 0x20 || unit === 0x09;
+
 export function isAttributeText(value: string): boolean {
   return plainAscii.test(value) || !forbidden.test(value);
 }

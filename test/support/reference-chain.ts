@@ -33,7 +33,8 @@ export const encodeHeaders = (headers: readonly Header[]): Buffer =>
 /** Kafka protocol binding: a content-type of application/cloudevents* is structured mode, else ce_* headers are binary. */
 export function isBinaryMode(headers: readonly Header[]): boolean {
   const structured = headers.some(
-    ([name, value]) => name === "content-type" && /^\s*application\/cloudevents/i.test(value?.toString() ?? ""),
+    ([name, value]) =>
+      name === "content-type" && /^[ \t]*application\/cloudevents/i.test(value?.toString("latin1") ?? ""),
   );
   return !structured && headers.some(([name]) => name.startsWith("ce_"));
 }

@@ -79,9 +79,14 @@ final class Chain {
     static boolean isBinaryMode(List<Header> headers) {
         boolean structured = headers.stream()
                 .filter(header -> header.name().equals("content-type") && header.value() != null)
-                .anyMatch(header -> new String(header.value(), StandardCharsets.UTF_8)
-                        .strip().toLowerCase(Locale.ROOT).startsWith("application/cloudevents"));
+                .anyMatch(header -> trimSpaces(new String(header.value(), StandardCharsets.ISO_8859_1))
+                        .toLowerCase(Locale.ROOT).startsWith("application/cloudevents"));
         return !structured && headers.stream().anyMatch(header -> header.name().startsWith("ce_"));
+    }
+
+    /** Spaces and tabs alone: what else Unicode calls white space is part of the value. */
+    static String trimSpaces(String text) {
+        return text.replaceAll("^[ \\t]++|(?<![ \\t])[ \\t]++$", "");
     }
 
     private static boolean isAttribute(String name) {

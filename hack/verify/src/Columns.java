@@ -18,7 +18,7 @@ final class Columns {
             "(\\d{4})-(\\d{2})-(\\d{2})[Tt ](\\d{2}):(\\d{2}):(\\d{2})(?:\\.(\\d+))?(?:[Zz]|([+-])(\\d{2}):(\\d{2}))");
     private static final Pattern TRACEPARENT = Pattern.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)");
     private static final String NO_TRACE = "0".repeat(32);
-    private static final Pattern JSON_TYPE = Pattern.compile("[^/]+/(?:[^;]+\\+)?json\\s*(?:;|$)", Pattern.CASE_INSENSITIVE);
+    private static final Pattern JSON_TYPE = Pattern.compile("[^/]+/(?:[^;]+\\+)?json[ \\t]*(?:;|\\z)", Pattern.CASE_INSENSITIVE);
 
     private Columns() {}
 
@@ -127,7 +127,7 @@ final class Columns {
 
     /** Data of another type than JSON has no columns. */
     private static Object jsonData(String contentType, byte[] data) {
-        if (data.length == 0 || contentType != null && !JSON_TYPE.matcher(contentType.strip()).lookingAt()) return null;
+        if (data.length == 0 || contentType != null && !JSON_TYPE.matcher(Chain.trimSpaces(contentType)).lookingAt()) return null;
         return Json.parse(data);
     }
 
