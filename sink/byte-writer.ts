@@ -5,10 +5,15 @@
  * nobody reads the old bytes any more.
  */
 export class ByteWriter {
+  readonly #initialBytes: number;
+  readonly #keptBytes: number;
   #buffer: Buffer;
   #length = 0;
 
-  constructor(initialBytes = 65_536) {
+  /** Memory beyond `keptBytes` is given back by the next `reset`: one large event does not cost it for ever. */
+  constructor(initialBytes = 65_536, keptBytes = Number.POSITIVE_INFINITY) {
+    this.#initialBytes = initialBytes;
+    this.#keptBytes = keptBytes;
     this.#buffer = Buffer.allocUnsafe(initialBytes);
   }
 
@@ -18,6 +23,12 @@ export class ByteWriter {
 
   reset(): void {
     this.#length = 0;
+    if (this.#buffer.length > this.#keptBytes) this.#buffer = Buffer.allocUnsafe(this.#initialBytes);
+  }
+
+  /** What it holds of memory. */
+  get capacity(): number {
+    return this.#buffer.length;
   }
 
   /** A view of what was written: valid until the next write or `reset`. */

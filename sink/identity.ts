@@ -9,7 +9,7 @@ export type Headers = readonly (readonly [key: Buffer, value: Buffer | null])[];
 export const sha256Text = (bytes: Uint8Array): string => hash("sha256", bytes, "binary");
 export const sha256 = (bytes: Uint8Array): Buffer => Buffer.from(sha256Text(bytes), "latin1");
 
-const scratch = new ByteWriter();
+const scratch = new ByteWriter(65_536, 1024 * 1024);
 
 /**
  * Key of the id ledger: the first 16 bytes of SHA-256 over (tenant, source, id), each with a uint16 length before it. The
