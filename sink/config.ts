@@ -29,6 +29,8 @@ export const kafkaConfig = z.strictObject({
   rebalanceTimeout: milliseconds.default(20_000),
   /** Most bytes fetched from one partition at a time; memory is bounded by this and `delivery.batchBytes`. */
   fetchBytesPerPartition: bytes.default(1_048_576),
+  /** Most bytes that one record batch may take once decompressed: a partition with a larger one is held as Unreadable. */
+  maxDecodedBatchBytes: bytes.default(134_217_728),
 });
 
 export const postgresConfig = z.strictObject({

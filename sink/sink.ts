@@ -211,6 +211,7 @@ function readerOptions({ kafka, source, delivery }: SinkConfig) {
     heartbeatIntervalMs: kafka.heartbeatInterval,
     maxBytesPerPartition: kafka.fetchBytesPerPartition,
     maxBytes: Math.max(delivery.batchBytes, kafka.fetchBytesPerPartition),
+    maxDecodedBatchBytes: kafka.maxDecodedBatchBytes,
   };
 }
 
