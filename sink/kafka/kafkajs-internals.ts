@@ -34,6 +34,8 @@ export interface KafkaJsConnection {
 }
 
 export interface KafkaJsBroker {
+  /** By API key, once connected. */
+  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null;
   connect(): Promise<void>;
   findGroupCoordinator(of: { groupId: string; coordinatorType: number }): Promise<{
     coordinator: { nodeId: number; host: string; port: number };

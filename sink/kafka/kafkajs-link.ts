@@ -1,3 +1,4 @@
+import { requireVersions } from "./broker-versions.ts";
 import {
   Broker,
   Connection,
@@ -22,7 +23,7 @@ export interface Link {
 const ignore = () => undefined;
 const silent = { namespace: () => silent, debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** Connected and authenticated. Throws ConnectionError, AuthenticationError. */
+/** Connected, authenticated, and one we can speak to. Throws ConnectionError, AuthenticationError, UnsupportedBrokerError. */
 export async function open(settings: KafkaConnection, host: string, port: number): Promise<Link> {
   const { tls, sasl, clientId } = settings;
   const connection = new Connection({
@@ -48,6 +49,10 @@ export async function open(settings: KafkaConnection, host: string, port: number
   const link = { connection, broker, address };
   try {
     await call(link, 2 * connectTimeoutMs, "Connecting", broker.connect());
+    requireVersions(address, (key) => {
+      const spoken = broker.versions?.[key];
+      return spoken && { min: spoken.minVersion, max: spoken.maxVersion };
+    });
     return link;
   } catch (error) {
     drop(link);

@@ -1,17 +1,21 @@
 import {
+  apiVersionsV3,
   Connection,
   GenericError,
   AuthenticationError as LibraryAuthenticationError,
   ResponseError,
 } from "@platformatic/kafka";
+import { requireVersions } from "./broker-versions.ts";
 import type { KafkaConnection } from "./port.ts";
-import { AuthenticationError, ConnectionError } from "./protocol.ts";
+import { AuthenticationError, ConnectionError, UnsupportedBrokerError } from "./protocol.ts";
 
 const connectTimeoutMs = 5_000;
+/** Shown by the broker's own metrics of its clients. */
+const [clientName, clientVersion] = ["audit-sink", "1"] as const;
 /** The library's own; ours are shorter and given with each call. */
 const libraryTimeoutMs = 600_000;
 
-/** Connected and authenticated. Throws ConnectionError, AuthenticationError. */
+/** Connected, authenticated, and one we can speak to. Throws ConnectionError, AuthenticationError, UnsupportedBrokerError. */
 export async function open(settings: KafkaConnection, host: string, port: number): Promise<Connection> {
   const { tls, sasl, clientId } = settings;
   const connection = new Connection(clientId, {
@@ -25,11 +29,22 @@ export async function open(settings: KafkaConnection, host: string, port: number
   connection.on("error", () => undefined);
   try {
     await connection.connect(host, port);
+    await checkVersions(connection, `${host}:${port}`);
     return connection;
   } catch (error) {
     connection.socket?.destroy();
+    if (error instanceof UnsupportedBrokerError || error instanceof ConnectionError) throw error;
     throw fromLibrary(error, `Connecting to ${host}:${port}`);
   }
+}
+
+async function checkVersions(connection: Connection, address: string): Promise<void> {
+  const { api } = apiVersionsV3;
+  const { apiKeys } = await call(connection, connectTimeoutMs, "ApiVersions", api, clientName, clientVersion);
+  requireVersions(address, (key) => {
+    const spoken = apiKeys.find(({ apiKey }) => apiKey === key);
+    return spoken && { min: spoken.minVersion, max: spoken.maxVersion };
+  });
 }
 
 /** What the library's `createAPI` makes. */

@@ -210,6 +210,11 @@ export class AuthenticationError extends Error {
   override readonly name = "AuthenticationError";
 }
 
+/** The broker's version is none that this program speaks to. */
+export class UnsupportedBrokerError extends Error {
+  override readonly name = "UnsupportedBrokerError";
+}
+
 export class UnsupportedCodecError extends Error {
   override readonly name = "UnsupportedCodecError";
 }

@@ -19,6 +19,7 @@ import {
   freeze,
   idle,
   message,
+  oldBroker,
   readerOptions,
   recordsOf,
   secureKafka,
@@ -63,6 +64,15 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
 
       test("refuses a topic that is not there", async () => {
         await expect(kafka.reader(`absent-${randomUUID()}`).open()).rejects.toBeInstanceOf(TopicMissingError);
+      });
+
+      test("says of a broker older than Kafka 3.1 that it is too old", async () => {
+        const address = await oldBroker();
+        const reader = client.createReader({ clientId: "contract", bootstrapServers: [address] }, readerOptions("t"));
+        onTestFinished(() => reader.close());
+        await expect(reader.open()).rejects.toThrow(
+          `The Kafka broker at ${address} speaks versions 0 to 12 of Fetch, and version 13 is needed: Kafka 3.1 or later`,
+        );
       });
 
       test("reads nothing before it was given a position", async () => {

@@ -1,6 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { pbkdf2Sync, randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Admin, alterUserScramCredentialsV0, Connection, type MessageToProduce, Producer } from "@platformatic/kafka";
@@ -14,6 +16,7 @@ import type {
   KafkaClient,
   ReaderOptions,
 } from "../../sink/kafka/port.ts";
+import { WireWriter } from "../../sink/kafka/wire.ts";
 
 export type Message = MessageToProduce<Buffer, Buffer, Buffer, Buffer>;
 
@@ -181,6 +184,36 @@ async function addScramUser(server: string, name: string, password: string): Pro
     [{ name, mechanism: scramSha512, iterations, salt, saltedPassword }],
   );
   await connection.close();
+}
+
+/** Says which versions it speaks, as Kafka 3.0 does, and answers nothing else. Resolves to its address. */
+export async function oldBroker(): Promise<string> {
+  const apiVersions = 18;
+  const spoken = [
+    [0, 9],
+    [1, 12],
+    [3, 11],
+    [apiVersions, 3],
+  ] as const;
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.on("data", (request) => {
+      if (request.readInt16BE(4) !== apiVersions) return socket.destroy();
+      const isFlexible = request.readInt16BE(6) >= 3;
+      const body = new WireWriter().int32(request.readInt32BE(8)).int16(0);
+      const write = ([key, max]: readonly [number, number]) => {
+        body.int16(key).int16(0).int16(max);
+        if (isFlexible) body.noTags();
+      };
+      if (isFlexible) body.compactArray(spoken, write).int32(0).noTags();
+      else body.array(spoken, write).int32(0);
+      const answer = body.toBuffer();
+      return socket.write(new WireWriter().int32(answer.length).bytes(answer).toBuffer());
+    });
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 export const idle: GroupHandlers = {
