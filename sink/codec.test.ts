@@ -172,6 +172,7 @@ describe("structured mode", () => {
 
 describe("binary mode", () => {
   const body = JSON.stringify(data().data);
+  const ce = { specversion: "1.0", id: "e", source: "/s", type: "t" };
 
   test("takes attributes from headers and data from the value", () => {
     const event = eventOf(body, { headers: binary });
@@ -183,6 +184,31 @@ describe("binary mode", () => {
       actorId: "alice",
     });
     expect(event.details?.toString()).toBe(body);
+  });
+
+  test.for([
+    ["data_base64 without a content type", { data_base64: "aGVsbG8=" }],
+    ["data_base64 that is not JSON as it says", { datacontenttype: "application/json", data_base64: "aGVsbG8=" }],
+    ["data null beside data_base64", { datacontenttype: "text/plain", data: null, data_base64: "aGVsbG8=" }],
+  ] as const)("any CloudEvent is stored with details null: %s", ([, members]) => {
+    const event = eventOf({ ...ce, ...members }, {}, { profile: "CloudEvent" });
+    expect(event.details).toBeNull();
+  });
+
+  test.for([undefined, "application/json"])("any value is stored with details null (content-type %s)", (type) => {
+    const headers: RecordInput["headers"] = [
+      ...binary.slice(0, -1),
+      ...(type === undefined ? [] : [["content-type", type] as const]),
+    ];
+    for (const value of ["hello", Buffer.from([0xff, 0xfe])]) {
+      expect(eventOf(value, { headers }, { profile: "CloudEvent" }).details).toBeNull();
+      expect(rejectionOf(value, { headers })).toMatch(/^Malformed/);
+    }
+  });
+
+  test.for(["a", "aGVsbG8", "aGVsbG8==", "a===", "aGV sbG8"])("data_base64 %s is none", (data_base64) => {
+    const value = { ...ce, datacontenttype: "text/plain", data_base64 };
+    expect(rejectionOf(value, {}, { profile: "CloudEvent" })).toBe("Invalid/InvalidValue");
   });
 
   test("only spaces and tabs are no part of a content-type, and the hash goes by that", () => {

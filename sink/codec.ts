@@ -34,7 +34,10 @@ export function decode(record: LogRecord, options: CodecOptions): Decoded {
         `${raw.length} bytes, more than events.maxSize ${options.maxSize}`,
       );
     }
-    const content = headers.binary ? binaryContent(headers, raw) : structuredContent(raw, record.value === null);
+    const { profile } = options;
+    const content = headers.binary
+      ? binaryContent(headers, raw, profile)
+      : structuredContent(raw, record.value === null, profile);
     return { kind: "Event", event: toEvent(record, content, headers, tenant, digest, options) };
   } catch (error) {
     return { kind: "Rejected", rejection: rejectionOf(error), tenant, sha256: digest };
@@ -93,6 +96,8 @@ function tenantOf({ tenant }: KnownHeaders, options: CodecOptions): string {
   return text;
 }
 
+type Profile = CodecOptions["profile"];
+
 /** Attributes by name, and data both parsed and as the bytes it was sent in. */
 interface Content {
   readonly attributes: Record<string, unknown>;
@@ -102,44 +107,54 @@ interface Content {
 
 const NO_DATA = { data: undefined, dataJson: undefined } as const;
 
-function structuredContent(raw: Buffer, isNull: boolean): Content {
+function structuredContent(raw: Buffer, isNull: boolean, profile: Profile): Content {
   if (isNull) throw new RejectedError("Malformed", "InvalidJson", "the record has no value");
   const attributes = object(parseJson("the value", raw));
   if (attributes === undefined) throw new RejectedError("Malformed", "InvalidJson", "the value is not a JSON object");
 
   const { data, data_base64: base64 } = attributes;
-  if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64);
+  if (base64 !== undefined && base64 !== null) return base64Content(attributes, base64, profile);
   const dataJson = data === undefined || data === null ? undefined : topLevelMember(raw, "data");
   return { attributes, data, dataJson };
 }
 
-function base64Content(attributes: Record<string, unknown>, base64: unknown): Content {
-  if (attributes.data !== undefined) {
+function base64Content(attributes: Record<string, unknown>, base64: unknown, profile: Profile): Content {
+  if (attributes.data !== undefined && attributes.data !== null) {
     throw new RejectedError("Invalid", "InvalidValue", "data and data_base64 exclude each other");
   }
-  if (typeof base64 !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
+  if (typeof base64 !== "string" || base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
     throw new RejectedError("Invalid", "InvalidValue", "data_base64 must be base64");
   }
   const { datacontenttype } = attributes;
   if (typeof datacontenttype === "string" && !isJsonType(datacontenttype)) {
     return { attributes, ...NO_DATA };
   }
-  const bytes = Buffer.from(base64, "base64");
-  if (bytes.length === 0) return { attributes, ...NO_DATA };
-  return { attributes, data: parseJson("data_base64", bytes), dataJson: wholeValue(bytes) };
+  return { attributes, ...payload("data_base64", Buffer.from(base64, "base64"), profile) };
 }
 
-function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer): Content {
+/**
+ * Bytes that are JSON, unless their content type says otherwise. To profile CloudEvent they may be anything, whatever
+ * their content type says: they are in `raw`.
+ */
+function payload(what: string, bytes: Buffer, profile: Profile): Pick<Content, "data" | "dataJson"> {
+  if (bytes.length === 0) return NO_DATA;
+  try {
+    return { data: parseJson(what, bytes), dataJson: wholeValue(bytes) };
+  } catch (error) {
+    if (profile === "CloudEvent" && error instanceof RejectedError) return NO_DATA;
+    throw error;
+  }
+}
+
+function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer, profile: Profile): Content {
   const named: Record<string, unknown> = { __proto__: null };
   for (const [name, value] of attributes) {
     if (name in named) throw new RejectedError("Invalid", "InvalidValue", `header ce_${printable(name)} is repeated`);
     named[name] = value === null ? undefined : utf8(`header ce_${printable(name)}`, value);
   }
   named.datacontenttype = contentType;
-  if (raw.length === 0 || (contentType !== undefined && !isJsonType(contentType))) {
-    return { attributes: named, ...NO_DATA };
-  }
-  return { attributes: named, data: parseJson("the value", raw), dataJson: wholeValue(raw) };
+  if (contentType !== undefined && !isJsonType(contentType)) return { attributes: named, ...NO_DATA };
+  return { attributes: named, ...payload("the value", raw, profile) };
 }
 
 const jsonType = /^[^/]+\/(?:[^;]+\+)?json[ \t]*(?:;|$)/i;

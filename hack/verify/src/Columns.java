@@ -125,10 +125,14 @@ final class Columns {
         return found;
     }
 
-    /** Data of another type than JSON has no columns. */
+    /** Data that is not JSON has no columns, whatever its type says: the sink stores such data in profile CloudEvent. */
     private static Object jsonData(String contentType, byte[] data) {
         if (data.length == 0 || contentType != null && !JSON_TYPE.matcher(Chain.trimSpaces(contentType)).lookingAt()) return null;
-        return Json.parse(data);
+        try {
+            return Json.parse(data);
+        } catch (IllegalArgumentException error) {
+            return null;
+        }
     }
 
     private static String contentType(List<Chain.Header> headers) {
