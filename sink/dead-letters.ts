@@ -30,7 +30,7 @@ export function deadLetterRecord(
     "audit-source-timestamp": String(record.timestamp),
     "audit-attempts": String(attempts),
   };
-  const kept = record.headers.filter(([key]) => !(key.toString("latin1") in reasons));
+  const kept = record.headers.filter(([key]) => !Object.hasOwn(reasons, key.toString("latin1")));
   const added = Object.entries(reasons).map(([key, value]) => [Buffer.from(key), Buffer.from(value)] as const);
   return { topic, key: record.key, value: record.value, headers: [...kept, ...added] };
 }
