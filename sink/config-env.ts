@@ -50,7 +50,8 @@ export function settingsOf(environment: NodeJS.ProcessEnv, schema: z.ZodType): E
     else if (alias !== undefined) {
       const [path, scale = 1] = alias;
       const found = locate(schema, path.split("."));
-      if (found !== undefined) settings.push({ name, path: found.path, value: convert(found.type, text, scale) });
+      const value = name === "UVICORN_LOG_LEVEL" ? logLevel(text) : text;
+      if (found !== undefined) settings.push({ name, path: found.path, value: convert(found.type, value, scale) });
     } else if (name.startsWith(PREFIX)) {
       const found = locate(schema, name.slice(PREFIX.length).split("__"));
       if (found === undefined) problems.push(`${name}: no such setting`);
@@ -60,6 +61,14 @@ export function settingsOf(environment: NodeJS.ProcessEnv, schema: z.ZodType): E
   // An alias gives way to the name of our own.
   settings.sort((a, b) => Number(a.name.startsWith(PREFIX)) - Number(b.name.startsWith(PREFIX)));
   return { settings, problems };
+}
+
+const levels: Readonly<Record<string, string>> = { trace: "debug", warning: "warn", critical: "error" };
+
+/** uvicorn's names in any case; ours has fewer. */
+function logLevel(text: string): string {
+  const level = text.toLowerCase();
+  return Object.hasOwn(levels, level) ? (levels[level] ?? level) : level;
 }
 
 interface Located {
@@ -103,7 +112,7 @@ function convert(type: string, text: string, scale: number): unknown {
   if (type === "boolean") return text === "true" ? true : text === "false" ? false : text;
   if (type === "number" || type === "int") {
     const number = Number(text);
-    return text.trim() === "" || Number.isNaN(number) ? text : number * scale;
+    return text.trim() === "" || Number.isNaN(number) ? text : scale === 1 ? number : Math.round(number * scale);
   }
   return text;
 }

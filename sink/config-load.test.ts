@@ -59,6 +59,29 @@ describe("loadConfig", () => {
   });
 
   test.for([
+    ["warning", "warn"],
+    ["critical", "error"],
+    ["trace", "debug"],
+    ["INFO", "info"],
+    ["Debug", "debug"],
+  ] as const)("UVICORN_LOG_LEVEL %s is logLevel %s", ([name, level]) => {
+    expect(load({ UVICORN_LOG_LEVEL: name }).logLevel).toBe(level);
+  });
+
+  test("an unknown log level is refused by its name", () => {
+    expect(problemsOf({ UVICORN_LOG_LEVEL: "constructor" }).join()).toContain("UVICORN_LOG_LEVEL");
+  });
+
+  test.for([
+    ["0.29", 290],
+    ["1.001", 1_001],
+    ["8.2", 8_200],
+    ["2.3", 2_300],
+  ] as const)("%s seconds are %s milliseconds", ([seconds, ms]) => {
+    expect(load({ AUDIT_FLUSH_INTERVAL_SECONDS: seconds }).delivery.flushInterval).toBe(ms);
+  });
+
+  test.for([
     "AUDIT_ENABLED",
     "UVICORN_WORKERS",
     "AUDIT_RETRY_ATTEMPTS",
