@@ -156,7 +156,10 @@ export async function writeLedger(
     }
     offset += record.length;
   }
-  await client.query("INSERT INTO audit.progress VALUES ($1, $2, $3, 1, $4)", [topicId, partition, offset, chain]);
+  await client.query(
+    "INSERT INTO audit.progress (topic_id, partition, next_offset, epoch, chain) VALUES ($1, $2, $3, 1, $4)",
+    [topicId, partition, offset, chain],
+  );
   return offset;
 }
 
