@@ -1,12 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type CircuitBreakerPolicy,
-  CircuitState,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhen,
-  isBrokenCircuitError,
-} from "cockatiel";
+import { type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from "cockatiel";
 import type { SinkConfig } from "./config.ts";
 import { StoreError } from "./stores/ledger.ts";
 
@@ -30,7 +23,8 @@ export class Gate {
     this.#events = events;
     const { failures, openFor } = delivery.circuitBreaker;
     this.#breaker = circuitBreaker(handleWhen(isInfrastructure), {
-      halfOpenAfter: openFor,
+      // By the wall clock, which may be set back by hours: how long it stays open we measure ourselves.
+      halfOpenAfter: Number.NEGATIVE_INFINITY,
       breaker: new ConsecutiveBreaker(failures),
     });
     this.#breaker.onStateChange((state) => {
@@ -43,15 +37,18 @@ export class Gate {
   async once<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     for (;;) {
       signal.throwIfAborted();
-      try {
-        return await this.#breaker.execute(work);
-      } catch (error) {
-        if (!isBrokenCircuitError(error)) throw error;
-      }
-      // Still open, or somebody else is just trying whether it can be closed.
-      const waitMs = Math.max(this.#opensAtMs - performance.now(), this.#delivery.circuitBreaker.openFor / 100, 1);
+      const waitMs = this.#closedForMs();
+      if (waitMs === 0) return await this.#breaker.execute(work);
       await sleep(waitMs, undefined, { signal });
     }
+  }
+
+  /** Milliseconds until it is worth asking again; 0: an attempt may be made now. */
+  #closedForMs(): number {
+    const { state } = this.#breaker;
+    if (state === CircuitState.Open) return Math.max(0, this.#opensAtMs - performance.now());
+    // Somebody else is just trying whether it can be closed.
+    return state === CircuitState.HalfOpen ? Math.max(1, this.#delivery.circuitBreaker.openFor / 100) : 0;
   }
 
   /** Attempts until it works: for what cannot be the events' fault. Only the signal ends it before. */
