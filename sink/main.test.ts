@@ -160,6 +160,21 @@ describe("audit-sink consume", () => {
     expect((await stored(topic)).length).toBe(4);
   });
 
+  test("SIGTERM while it starts ends it with 0, too", async () => {
+    // Tells the process to stop in the moment in which it opens its admin port, the first thing it does.
+    const preload = `import { Server } from "node:net";
+      const { listen } = Server.prototype;
+      Server.prototype.listen = function (...of) {
+        process.kill(process.pid, "SIGTERM");
+        return listen.apply(this, of);
+      };`;
+    const sink = start("nowhere", {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}`,
+      AUDIT_SINK__KAFKA__BOOTSTRAP_SERVERS: "127.0.0.1:1",
+    });
+    expect(await sink.ended).toBe(0);
+  });
+
   test("killed again and again in the middle, it loses nothing and stores nothing twice", async () => {
     const topic = await topics(2);
     const ids = Array.from({ length: 3_000 }, () => randomUUID());

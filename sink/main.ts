@@ -1,74 +1,9 @@
-import { hostname } from "node:os";
 import process from "node:process";
-import { pino } from "pino";
-import type { SinkConfig } from "./config.ts";
-import { ConfigError, loadConfig } from "./config-load.ts";
-import { kafkaClient } from "./kafka/client.ts";
-import { startSink } from "./sink.ts";
-import { PostgresLedger } from "./stores/postgres.ts";
 
-const USAGE = `Usage: audit-sink consume
+// Before anything is loaded: told to stop while it starts, a sink ends in order and with 0, too.
+const stopping = new AbortController();
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping.abort());
 
-  consume   Move events from a Kafka topic into the pipeline's store, exactly once.
-
-Configuration: the YAML file at CONFIG_PATH, with AUDIT_SINK__A__B on top.
-`;
-
-const exitCode = { done: 0, failed: 1, usage: 2 } as const;
-
-async function main(): Promise<number> {
-  const [command, ...rest] = process.argv.slice(2);
-  if (command === "--help" || command === "help") {
-    process.stdout.write(USAGE);
-    return exitCode.done;
-  }
-  if (command !== "consume" || rest.length > 0) {
-    process.stderr.write(USAGE);
-    return exitCode.usage;
-  }
-  try {
-    return await consume(loadConfig(process.env));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}:\n${error.problems.map((problem) => `  ${problem}\n`).join("")}`);
-    return exitCode.usage;
-  }
-}
-
-async function consume(config: SinkConfig): Promise<number> {
-  const { POD_NAME, AUDIT_SERVICE_NAME, AUDIT_ENVIRONMENT, AUDIT_SERVICE_VERSION } = process.env;
-  const instance = POD_NAME ?? hostname();
-  const log = pino({
-    level: config.logLevel,
-    base: {
-      ...config.pipeline,
-      instance,
-      service: AUDIT_SERVICE_NAME,
-      environment: AUDIT_ENVIRONMENT,
-      version: AUDIT_SERVICE_VERSION,
-    },
-    formatters: { level: (label) => ({ level: label }) },
-    timestamp: pino.stdTimeFunctions.isoTime,
-  });
-  const ledger = new PostgresLedger({
-    config: config.store.postgres,
-    applicationName: `audit-sink/${instance}`,
-    timeoutMs: config.delivery.timeout,
-  });
-  const kafka = await kafkaClient(config.kafka.client);
-  const sink = await startSink({ config, kafka, ledger, log, instance });
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => sink.stop());
-
-  try {
-    await sink.done;
-    return exitCode.done;
-  } catch (error) {
-    log.fatal({ err: error }, "Sink stopped");
-    return exitCode.failed;
-  } finally {
-    await ledger.close();
-  }
-}
-
-// Nothing is left to do once main is through: a socket that lingers must not keep the process.
-process.exit(await main());
+const { command } = await import("./command.ts");
+// Nothing is left to do once it is through: a socket that lingers must not keep the process.
+process.exit(await command(stopping.signal));
