@@ -58,6 +58,7 @@ class Broker implements KafkaProtocol {
   commitOffsets = unused;
   offsetRange = unused;
   produce = unused;
+  topicSetting = unused;
   close = unused;
 }
 const empty = Buffer.alloc(0);

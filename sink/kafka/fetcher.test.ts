@@ -77,6 +77,7 @@ class Brokers implements KafkaProtocol {
   commitOffsets = unused;
   offsetRange = async (): Promise<{ logStart: bigint; endOffset: bigint }> => unused();
   produce = unused;
+  topicSetting = unused;
   close = unused;
 }
 

@@ -66,6 +66,9 @@ export interface KafkaJsBroker {
     memberId: string;
     topics: { topic: string; partitions: { partition: number; offset: string }[] }[];
   }): Promise<unknown>;
+  describeConfigs(of: { resources: { type: number; name: string; configNames: string[] }[] }): Promise<{
+    resources: { configEntries: { configName: string; configValue: string | null }[] }[];
+  }>;
   listOffsets(of: {
     replicaId: number;
     isolationLevel: number;

@@ -32,6 +32,7 @@ export const kafka: KafkaClient = {
 const consumerReplica = -1;
 const readCommitted = 1;
 const groupCoordinator = 0;
+const topicResource = 2;
 const earliest = -2;
 const latest = -1;
 
@@ -144,6 +145,14 @@ class KafkaJsProtocol implements KafkaProtocol {
     const link = await this.#connect(broker, "produce");
     const body = encodeProduce(batches, timeoutMs);
     return call(link, timeoutMs, "Produce", send(link, "Produce", produceApi, body, decodeProduce));
+  }
+
+  async topicSetting(topic: string, name: string, timeoutMs: number) {
+    return this.#anyBroker(async (link) => {
+      const resources = [{ type: topicResource, name: topic, configNames: [name] }];
+      const answer = await call(link, timeoutMs, "DescribeConfigs", link.broker.describeConfigs({ resources }));
+      return answer.resources[0]?.configEntries.find(({ configName }) => configName === name)?.configValue ?? undefined;
+    });
   }
 
   decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer {

@@ -1,8 +1,10 @@
 import {
+  ConfigResourceTypes,
   type Connection,
   compressionsAlgorithms,
   crc32c,
   createAPI,
+  describeConfigsV4,
   findCoordinatorV3,
   heartbeatV4,
   joinGroupV7,
@@ -232,6 +234,22 @@ class PlatformaticProtocol implements KafkaProtocol {
   async produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number) {
     const connection = await this.#connect(broker, "produce");
     return call(connection, timeoutMs, "Produce", produce, batches, timeoutMs);
+  }
+
+  async topicSetting(topic: string, name: string, timeoutMs: number) {
+    return this.#anyBroker(async (connection) => {
+      const resources = [{ resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: [name] }];
+      const answer = await call(
+        connection,
+        timeoutMs,
+        "DescribeConfigs",
+        describeConfigsV4.api,
+        resources,
+        false,
+        false,
+      );
+      return answer.results[0]?.configs.find((setting) => setting.name === name)?.value ?? undefined;
+    });
   }
 
   decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer {

@@ -112,13 +112,15 @@ export class RecordsTooLargeError extends Error {
   override readonly name = "RecordsTooLargeError";
   readonly refused: readonly RefusedRecord[];
 
-  constructor(refused: readonly RefusedRecord[]) {
+  /** `limit`: the topic's `max.message.bytes`, where it is known. */
+  constructor(refused: readonly RefusedRecord[], limit?: string) {
     const [first] = refused;
     const bytes = Math.max(...refused.map((each) => each.bytes));
     const topic = first?.record.topic ?? "";
     super(
       `Topic ${topic} refuses ${refused.length === 1 ? "a record" : `${refused.length} records`} as MESSAGE_TOO_LARGE: ` +
-        `${bytes} bytes, alone and compressed; set its max.message.bytes to ${bytes} or more`,
+        `${bytes} bytes, alone and compressed${limit === undefined ? "" : `, where it takes ${limit}`}; ` +
+        `set its max.message.bytes to ${bytes} or more`,
     );
     this.refused = refused;
   }

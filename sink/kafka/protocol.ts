@@ -132,6 +132,8 @@ export interface KafkaProtocol {
   offsetRange(broker: Broker, topic: string, partition: number, timeoutMs: number): Promise<OffsetRange>;
   /** acks=all. */
   produce(broker: Broker, batches: readonly ProduceBatch[], timeoutMs: number): Promise<readonly ProduceAnswer[]>;
+  /** What a topic's setting is; undefined where the broker does not tell us (it needs the right DescribeConfigs). */
+  topicSetting(topic: string, name: string, timeoutMs: number): Promise<string | undefined>;
   /** Throws UnsupportedCodecError, and DecompressedTooLargeError where more than `maxBytes` would come out. */
   decompress(codec: Codec, data: Buffer, maxBytes: number): Buffer;
   crc32c(data: Buffer): number;

@@ -39,6 +39,10 @@ class Log implements KafkaProtocol {
     });
   }
 
+  async topicSetting() {
+    return String(this.#maxBytes);
+  }
+
   async close() {}
   crc32c = crc32c;
   decompress = (codec: string, data: Buffer) => (codec === "zstd" ? zstdDecompressSync(data) : unused());
@@ -105,7 +109,8 @@ describe("Writer", () => {
     expect(refused.map(({ record: { value } }) => value)).toEqual([large]);
     const needed = refused[0]?.bytes ?? 0;
     expect(needed).toBeGreaterThan(200 * kibibytes);
-    expect(message).toContain(`set its max.message.bytes to ${needed} or more`);
+    const takes = `${needed} bytes, alone and compressed, where it takes ${100 * kibibytes}`;
+    expect(message).toContain(`${takes}; set its max.message.bytes to ${needed} or more`);
     expect(log.written).toEqual([[small, last], [small]]);
     await writerOf(new Log(needed)).send([record(large)]);
   });

@@ -88,7 +88,13 @@ export class Writer implements EventLogWriter {
       rounds = [first, second, ...rest].filter(({ length }) => length > 0);
       if (again.length > 0) await pause(backoffMs(failures++, 50, 1_000), this.#closing.signal);
     }
-    if (refused.length > 0) throw new RecordsTooLargeError(refused);
+    const [first] = refused;
+    if (first !== undefined) throw new RecordsTooLargeError(refused, await this.#limitOf(first.record.topic));
+  }
+
+  /** For the message only: without the right to ask, it says what would be needed all the same. */
+  async #limitOf(topic: string): Promise<string | undefined> {
+    return this.#protocol.topicSetting(topic, "max.message.bytes", requestTimeoutMs).catch(() => undefined);
   }
 
   async close(): Promise<void> {

@@ -599,6 +599,7 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
           writer.send([{ topic, key: null, value: value.subarray(0, length), headers: [] }]);
         const refusal = await send(5_000).catch((error: unknown) => error);
         expect(refusal).toBeInstanceOf(RecordsTooLargeError);
+        expect((refusal as Error).message).toContain("where it takes 2000; set its max.message.bytes to ");
         const { bytes = 0 } = (refusal as RecordsTooLargeError).refused[0] ?? {};
         await send(1_000);
         const wider = await kafka.topic(1, { "max.message.bytes": String(bytes) });
