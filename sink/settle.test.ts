@@ -114,6 +114,42 @@ describe("a batch", () => {
     expect(states).toContain(1);
   });
 
+  test("that does not fit into the time for one is written in halves, which grow again", async () => {
+    const { settler, claimed, ledger, offsets } = setUp();
+    const sizes: number[] = [];
+    let fits = 10;
+    ledger.refuse = ({ stored }) => {
+      if (stored.length > fits) return new StoreError("Infrastructure", "too slow", { code: "57014" });
+      sizes.push(stored.length);
+      return undefined;
+    };
+    const first = await claimed(0, events(64));
+    const outcomes = await settler.settle([first, await claimed(1, events(8))], never);
+    expect(outcomes.get(0)).toMatchObject({ kind: "Advanced", position: { nextOffset: 64n } });
+    expect(outcomes.get(1)).toMatchObject({ kind: "Advanced", position: { nextOffset: 8n } });
+    expect(offsets().length).toBe(72);
+    expect(Math.max(...sizes)).toBe(9);
+
+    sizes.length = 0;
+    fits = 100;
+    for (const partition of [2, 3, 4]) await settler.settle([await claimed(partition, events(100))], never);
+    expect(sizes.at(-1)).toBe(100);
+    expect(sizes[0]).toBeLessThan(20);
+  });
+
+  test("of which a part went in unanswered goes on behind it", async () => {
+    const { settler, claimed, ledger } = setUp();
+    let timeouts = 1;
+    ledger.refuse = ({ stored }) => {
+      if (timeouts-- > 0) return new StoreError("Infrastructure", "too slow", { code: "57014" });
+      ledger.loseAnswer = stored.length === 5 && ledger.stored.length === 0;
+      return undefined;
+    };
+    const outcomes = await settler.settle([await claimed(0, events(10))], never);
+    expect(outcomes.get(0)).toMatchObject({ kind: "Advanced", position: { nextOffset: 10n } });
+    expect(ledger.stored.map(({ item }) => Number(item.offset))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
   test("of a partition that was revoked while the store was down is dropped", async () => {
     const { settler, claimed, ledger } = setUp({ isOurs: () => false });
     ledger.refuse = () => down;

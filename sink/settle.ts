@@ -1,10 +1,19 @@
 import type { Logger } from "pino";
-import { type Item, type KnownEvents, type PartitionItems, type Position, planBatch, type WritePlan } from "./batch.ts";
+import {
+  type Advance,
+  type Item,
+  type KnownEvents,
+  type PartitionItems,
+  type Position,
+  planBatch,
+  type WritePlan,
+} from "./batch.ts";
 import { type DeadLetters, holdReasonOf } from "./dead-letters.ts";
 import type { Gate } from "./gate.ts";
 import { type HoldReason, type Outcome, outcomeOf } from "./outcome.ts";
 import { type Isolation, isolate } from "./poison.ts";
 import { RejectionShare } from "./rejection-share.ts";
+import { countOf, TransactionSize } from "./transaction-size.ts";
 import { type Ledger, StoreError } from "./stores/ledger.ts";
 
 export interface SettleDeps {
@@ -32,6 +41,7 @@ const LOOK_FIRST_BATCHES = 20;
 export class Settler {
   readonly #deps: SettleDeps;
   readonly #rejections = new RejectionShare();
+  readonly #size = new TransactionSize();
   #lookFirst = 0;
 
   constructor(deps: SettleDeps) {
@@ -82,17 +92,26 @@ export class Settler {
   /** Until every partition has an outcome. After a failure the ledger is asked first what became of the transaction. */
   async #write(batch: readonly PartitionItems[], signal: AbortSignal): Promise<Outcomes> {
     const { gate } = this.#deps;
-    const state: Writing = { outcomes: new Map(), parts: batch.filter(({ items }) => items.length > 0), lookUp: false };
+    const state: Writing = {
+      outcomes: new Map(),
+      parts: batch.filter(({ items }) => items.length > 0),
+      lookUp: false,
+      tried: 0,
+    };
 
     for (let attempt = 0; state.parts.length > 0; attempt += 1) {
       const error = await storeErrorOf(gate.once(() => this.#attempt(state), signal));
-      if (error === undefined) break;
+      if (error === undefined) {
+        attempt = -1;
+        continue;
+      }
       if (error.kind === "Poison" || error.kind === "MissingMonth") {
         await gate.insist(() => this.#takeOutSettled(state), signal);
         await this.#isolate(state, error, signal);
         break;
       }
       state.lookUp = error.kind === "Mispredicted";
+      if (error.isTimeout) this.#size.shrink(state.tried);
       if (error.kind === "Infrastructure" || attempt > 2) await gate.backOff(error, attempt, signal);
       this.#takeOutRevoked(state);
     }
@@ -104,14 +123,19 @@ export class Settler {
     const { ledger, topicId, written } = this.#deps;
     await this.#takeOutSettled(state);
     if (state.parts.length === 0) return;
-    const known = await this.#lookUp(state);
+    const parts = this.#size.first(state.parts);
+    state.tried = countOf(parts);
+    const known = await this.#lookUp(parts, state.lookUp);
 
-    state.unsure = planBatch(topicId, state.parts, known);
+    const plan = planBatch(topicId, parts, known);
+    state.unsure = plan;
     const began = performance.now();
-    await ledger.write(state.unsure);
-    this.#rejections.accept(state.unsure.stored.length);
-    written(state.unsure, (performance.now() - began) / 1000);
-    advanced(state, state.unsure);
+    await ledger.write(plan);
+    state.unsure = undefined;
+    this.#size.grow(state.tried);
+    this.#rejections.accept(plan.stored.length);
+    written(plan, (performance.now() - began) / 1000);
+    for (const advance of plan.advances) advanced(state, advance);
   }
 
   /** Whatever became of the last transaction, the table knows: what is settled, lost or moved is taken out of the batch. */
@@ -123,15 +147,18 @@ export class Settler {
       topicId,
       parts.map(({ partition }) => partition),
     );
+    const went: Advance[] = [];
     for (const { partition, position } of parts) {
       const target = plan.advances.find((advance) => advance.partition === partition);
       const outcome = outcomeOf(positions.get(partition), position, target);
-      if (outcome !== undefined) outcomes.set(partition, outcome);
+      if (outcome?.kind === "Advanced" && target !== undefined) went.push(target);
+      else if (outcome !== undefined) outcomes.set(partition, outcome);
     }
     // All or nothing: where one partition has advanced, the whole plan went through.
-    if (parts.some(({ partition }) => outcomes.get(partition)?.kind === "Advanced")) written(plan, 0);
+    if (went.length > 0) written(plan, 0);
     state.unsure = undefined;
     keepOpen(state);
+    for (const advance of went) advanced(state, advance);
   }
 
   /** What was given away meanwhile is not written: its new owner has read it again. */
@@ -159,7 +186,7 @@ export class Settler {
   }
 
   /** Nothing, as long as batches are new: an id that is there already is found out by the transaction. */
-  async #lookUp({ parts, lookUp }: Writing): Promise<KnownEvents> {
+  async #lookUp(parts: readonly PartitionItems[], lookUp: boolean): Promise<KnownEvents> {
     if (!lookUp && this.#lookFirst === 0) return NOTHING_KNOWN;
     const keys = parts.flatMap(({ items }) => items.flatMap(keyOf));
     if (keys.length === 0) return NOTHING_KNOWN;
@@ -174,6 +201,8 @@ interface Writing {
   readonly outcomes: Outcomes;
   parts: readonly PartitionItems[];
   lookUp: boolean;
+  /** How many items the last attempt had. */
+  tried: number;
   unsure?: WritePlan | undefined;
 }
 
@@ -193,10 +222,14 @@ async function storeErrorOf(work: Promise<void>): Promise<StoreError | undefined
 
 const keyOf = (item: Item): Buffer[] => (item.kind === "Event" ? [item.event.key] : []);
 
-function advanced(state: Writing, plan: WritePlan): void {
-  for (const { partition, expected, nextOffset, chain, leaderEpoch } of plan.advances) {
-    const position: Position = { epoch: expected.epoch, nextOffset, chain, leaderEpoch };
+/** What is behind the advance stays; where that is nothing, this is the partition's outcome. */
+function advanced(state: Writing, { partition, expected, nextOffset, chain, leaderEpoch }: Advance): void {
+  const position: Position = { epoch: expected.epoch, nextOffset, chain, leaderEpoch };
+  state.parts = state.parts.flatMap((part) => {
+    if (part.partition !== partition) return [part];
+    const items = part.items.filter(({ offset }) => offset >= nextOffset);
+    if (items.length > 0) return [{ partition, position, items }];
     state.outcomes.set(partition, { kind: "Advanced", position });
-  }
-  keepOpen(state);
+    return [];
+  });
 }

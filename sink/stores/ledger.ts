@@ -31,6 +31,10 @@ export interface Ledger {
  */
 export type StoreErrorKind = "Mispredicted" | "MissingMonth" | "Poison" | "Infrastructure";
 
+const QUERY_CANCELED = "57014";
+/** The code of an operation that we ended ourselves, since no answer came in time. */
+export const NO_ANSWER = "NO_ANSWER";
+
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly kind: StoreErrorKind;
@@ -41,5 +45,10 @@ export class StoreError extends Error {
     super(message, { cause: options.cause });
     this.kind = kind;
     this.code = options.code;
+  }
+
+  /** The time for one operation was over: it may have been too large for it. */
+  get isTimeout(): boolean {
+    return this.code === QUERY_CANCELED || this.code === NO_ANSWER;
   }
 }

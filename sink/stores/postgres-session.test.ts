@@ -38,6 +38,10 @@ test.for(["preparing", "working"])("a server that goes silent while we are %s is
     ...(when === "preparing" && { onConnect: (client) => client.query("SELECT 1").then(() => undefined) }),
   });
   const error = await session.run((client) => client.query("SELECT 2")).catch((thrown: unknown) => thrown);
-  expect(error).toMatchObject({ kind: "Infrastructure", message: "No answer from PostgreSQL within 300 ms" });
+  expect(error).toMatchObject({
+    kind: "Infrastructure",
+    message: "No answer from PostgreSQL within 300 ms",
+    isTimeout: true,
+  });
   await session.close();
 });

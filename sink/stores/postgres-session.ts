@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { Client, type ClientConfig } from "pg";
 import type { SinkConfig } from "../config.ts";
+import { NO_ANSWER, StoreError } from "./ledger.ts";
 import { toStoreError } from "./postgres-errors.ts";
 
 export type PostgresConfig = SinkConfig["store"]["postgres"];
@@ -60,7 +61,8 @@ export class Session {
     const timedOut = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       this.#discard(client);
-      timedOut.reject(new Error(`No answer from PostgreSQL within ${timeoutMs} ms`));
+      const message = `No answer from PostgreSQL within ${timeoutMs} ms`;
+      timedOut.reject(new StoreError("Infrastructure", message, { code: NO_ANSWER }));
     }, timeoutMs);
     const blocked = setTimeout(() => void this.#endBlockersOf(client), Math.min(BLOCKED_AFTER_MS, timeoutMs / 2));
     work.catch(() => undefined);
