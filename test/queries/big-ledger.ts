@@ -23,6 +23,7 @@ export async function createBigLedger(server: Pg, name: string, rows: number): P
       const stepMs = Math.floor(SPAN_MS / (rows + 1));
       const generated = { from: 1, to: rows, start: "2026-06-01 00:00+00", stepMs, rawBytes: 32 };
       await client.query(`INSERT INTO audit.events ${generatedRows(generated)}`);
+      await client.query(RETIRED);
       await client.query(OTHER_TABLES);
       await insertKnownEvents(client);
       await writeLedger(client, CHAINED_TOPIC, 0, smallRecords(0, 24));
@@ -40,6 +41,11 @@ async function analyzeAsAutovacuumDoes(client: pg.Client): Promise<void> {
   );
   await client.query(`ANALYZE ${rows[0]?.tables}`);
 }
+
+/** A quarter of all that happened in the first month, and nothing since. */
+const RETIRED = `UPDATE audit.events_2026_06
+  SET actor_id = 'u_retired', target_id = 'acct-retired', type = 'org.example.retired', action = 'retire', outcome = 'success'
+  WHERE partition < 3`;
 
 /** Many excluded records, few dead letters; entries of the id ledger that nobody asks for. */
 const OTHER_TABLES = `

@@ -55,6 +55,19 @@ describe.each(["postgres15", "postgres18"] as const)("an investigator on %s", (m
     expect(found.filter(isKnown)).toEqual(asked.ids);
   });
 
+  test.each([
+    ["by-actor", { actor: "u_retired" }],
+    ["by-target", { resource: "acct-retired" }],
+    ["by-type", { type: "org.example.retired" }],
+    ["by-action-outcome", { action: "retire", outcome: "success" }],
+  ])("does not walk %s, row by row, back to the month in which there was much of it", async (name, values) => {
+    const scans = (await explain(reader, query(name).bind(values))).filter(({ executed }) => executed);
+    expect(scans.map(({ table }) => table)).toContain("events_2026_06");
+    const later = scans.filter(({ table }) => table !== "events_2026_06");
+    expect(later.length).toBeGreaterThan(0);
+    expect(later.filter(({ index }) => index === undefined || index === "events_time")).toEqual([]);
+  });
+
   test("sees that an index is missing, or that a query no longer lets the months be left out", async () => {
     const { values } = asked("who-touched");
     const sql = query("who-touched").bind(values);
