@@ -71,4 +71,5 @@ check_prerequisites
 get_node
 install_packages . "Installing npm dependencies" hack/node.sh npm
 hack/node.sh node hack/servers/install.ts
+hack/verify/verify --help >/dev/null
 echo "Ready, on Node $(hack/node.sh node --version)" >&2
