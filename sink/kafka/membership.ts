@@ -198,7 +198,9 @@ export class GroupMembership {
   /** Heartbeats until something ends the generation. */
   async #hold(generation: Generation): Promise<End> {
     while (!this.#leaving.signal.aborted) {
-      await pause(this.#options.heartbeatIntervalMs, this.#leaving.signal);
+      // The session may run out before the next heartbeat is due: then we are lost at that moment, not an interval later.
+      const untilLostMs = Math.max(this.#sessionLeftMs(), 1);
+      await pause(Math.min(this.#options.heartbeatIntervalMs, untilLostMs), this.#leaving.signal);
       if (this.#leaving.signal.aborted) break;
       const end = await this.#heartbeat(generation);
       if (end !== undefined) return end;
@@ -207,10 +209,14 @@ export class GroupMembership {
     return "left";
   }
 
+  #sessionLeftMs(): number {
+    return this.#lastHeartbeatMs + this.#options.sessionTimeoutMs - performance.now();
+  }
+
   async #heartbeat(generation: Generation): Promise<End | undefined> {
     const { groupId } = this.#options;
     const sentMs = performance.now();
-    const leftMs = this.#lastHeartbeatMs + this.#options.sessionTimeoutMs - sentMs;
+    const leftMs = this.#sessionLeftMs();
     if (leftMs <= 0) return "lost";
     try {
       const coordinator = await this.#findCoordinator();
