@@ -11,6 +11,7 @@ import { uuidBytes } from "./chain.ts";
 import { deliveryConfig } from "./config.ts";
 import { Consumer } from "./consume.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { followEndOffsets } from "./end-offsets.ts";
 import { Gate } from "./gate.ts";
 import { Partitions } from "./partitions.ts";
 import { Settler } from "./settle.ts";
@@ -273,6 +274,28 @@ describe("the loop", () => {
     ledger.progress.set(0, settled);
     await until(() => next(ledger) === 3);
     expect(ledger.stored.map(({ item }) => item.offset)).toEqual([0n, 1n, 2n]);
+  });
+
+  test("says how far behind it is while nothing can be written, and nothing while it has no claim", async () => {
+    const ledger = new SlowLedger();
+    const open = ledger.hold();
+    const { reader, owned, abandon } = await start(1, { batchSize: 1 }, ledger);
+    await until(() => owned.get(0)?.position !== undefined);
+    expect(owned.get(0)?.lag).toBeUndefined();
+    void followEndOffsets(reader, owned, log, abandon.signal, 5);
+    await until(() => owned.get(0)?.lag === 0n);
+    for (let i = 1; i <= 30; i += 1) {
+      reader.append(0, event());
+      await sleep(2);
+    }
+    await until(() => owned.get(0)?.lag === 30n);
+    expect(owned.get(0)?.read).toBeLessThan(30n);
+    open();
+    await until(() => owned.get(0)?.lag === 0n);
+
+    await ledger.claim(topicId, [0]);
+    reader.append(0, event());
+    await until(() => owned.get(0)?.lag === undefined);
   });
 
   test("goes on writing while the group does not answer a commit, and then commits the latest", async () => {

@@ -129,10 +129,10 @@ export class Consumer {
     if (partition === undefined || !partition.isActive) return;
     // Fetched before the partition was moved: not what comes next.
     if (fetched.position !== partition.read) return this.#seekAgain(partition);
-    partition.endOffset = fetched.endOffset;
     if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
     if (fetched.error !== undefined) return this.#unreadable(partition, fetched.error);
     if (partition.held === "Unreadable") partition.held = undefined;
+    partition.endOffset = fetched.endOffset;
 
     const began = performance.now();
     const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()) });

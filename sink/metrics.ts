@@ -16,7 +16,8 @@ export interface SinkMetrics {
 
 export interface PartitionGauge {
   readonly number: number;
-  readonly lag: bigint;
+  /** Undefined: not known, so the series is left out. */
+  readonly lag: bigint | undefined;
   readonly held: string | undefined;
 }
 
@@ -104,7 +105,9 @@ export function sinkMetrics(pipeline: SinkConfig["pipeline"], sources: MetricSou
     registers,
     collect() {
       this.reset();
-      for (const { number, lag } of sources.partitions()) this.set({ partition: String(number) }, Number(lag));
+      for (const { number, lag } of sources.partitions()) {
+        if (lag !== undefined) this.set({ partition: String(number) }, Number(lag));
+      }
     },
   });
   new Gauge({

@@ -15,7 +15,8 @@ export class Partition {
   read = 0n;
   /** Leader epoch of the record batch before `read`, where it is known. */
   readEpoch: number | undefined;
-  endOffset = 0n;
+  /** Where the log ends, as far as it is known. */
+  endOffset: bigint | undefined;
   /** Why it cannot go on: stays until something of it was settled, and LogTruncated as long as the claim. */
   held: HoldReason | undefined;
   holds = 0;
@@ -25,6 +26,13 @@ export class Partition {
 
   constructor(number: number) {
     this.number = number;
+  }
+
+  /** Records in the log that are not settled; undefined as long as either end is not known: nobody should take that for 0. */
+  get lag(): bigint | undefined {
+    if (this.position === undefined || this.endOffset === undefined) return undefined;
+    const { nextOffset } = this.position;
+    return this.endOffset > nextOffset ? this.endOffset - nextOffset : 0n;
   }
 
   /** Whether records of it may be taken in. */

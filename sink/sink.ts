@@ -7,6 +7,7 @@ import { uuidBytes } from "./chain.ts";
 import type { SinkConfig } from "./config.ts";
 import { Consumer } from "./consume.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { followEndOffsets } from "./end-offsets.ts";
 import { Gate } from "./gate.ts";
 import type { EventLogReader, EventLogWriter, KafkaClient, KafkaConnection } from "./kafka/port.ts";
 import { type PartitionGauge, sinkMetrics } from "./metrics.ts";
@@ -136,6 +137,7 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
 
   const watched = watchTopicId(reader, topicId, log, state.stopping.signal);
+  void followEndOffsets(reader, partitions, log, signal);
   const drained = consumer.run().then(() => true);
   if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
   // The drain took too long: the successor reads it again.
@@ -192,10 +194,7 @@ async function close(state: State, admin: AdminServer): Promise<void> {
 }
 
 function* gauges(partitions: Partitions | undefined): Iterable<PartitionGauge> {
-  for (const { number, endOffset, position, held } of partitions?.all ?? []) {
-    const settled = position?.nextOffset ?? endOffset;
-    yield { number, held, lag: endOffset > settled ? endOffset - settled : 0n };
-  }
+  for (const { number, lag, held } of partitions?.all ?? []) yield { number, lag, held };
 }
 
 function tenantOf({ events, pipeline }: SinkConfig): string | undefined {

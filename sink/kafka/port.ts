@@ -76,6 +76,8 @@ export interface EventLogReader {
    * nothing; it throws only in calls without any result, once every request has failed for the session timeout.
    */
   fetch(maxWaitMs: number): Promise<readonly FetchedPartition[]>;
+  /** Last stable offsets as of now, whether the partitions are fetched or not. One whose leader does not answer is left out. */
+  endOffsets(partitions: readonly number[]): Promise<ReadonlyMap<number, bigint>>;
   /** Group offsets, for lag displays only: the truth is the store's. Rejects when not a member any more. */
   commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
   /** Monotonic milliseconds (performance.now) at which the last heartbeat that the coordinator accepted was sent; -Infinity before. */

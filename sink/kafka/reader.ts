@@ -12,6 +12,7 @@ import type { KafkaProtocol } from "./protocol.ts";
 
 /** How old the view of the topic may get before it is looked up again: new partitions are found by this. */
 const viewAgeMs = 15_000;
+const endOffsetsMs = 5_000;
 
 /** Puts a group membership and a fetcher together: what is assigned can be sought, what is revoked is not read any more. */
 export class Reader implements EventLogReader {
@@ -68,6 +69,20 @@ export class Reader implements EventLogReader {
     const trouble = fetched.length === 0 ? this.#membership?.trouble() : undefined;
     if (trouble !== undefined) throw trouble;
     return fetched;
+  }
+
+  async endOffsets(partitions: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
+    if (this.#view.ageMs() > viewAgeMs) await this.#view.refresh();
+    const found = new Map<number, bigint>();
+    await Promise.allSettled(
+      partitions.map(async (partition) => {
+        const leader = this.#view.leader(partition);
+        if (leader === undefined) return;
+        const range = await this.#protocol.offsetRange(leader.broker, this.#options.topic, partition, endOffsetsMs);
+        if (range.endOffset >= 0n) found.set(partition, range.endOffset);
+      }),
+    );
+    return found;
   }
 
   async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {

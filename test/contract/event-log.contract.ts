@@ -242,6 +242,19 @@ export function eventLogContract(name: string, load: () => Promise<KafkaClient>,
         expect(performance.now() - resumedMs).toBeLessThan(4_000);
       });
 
+      test("says where partitions end that nobody fetches", async () => {
+        const topic = await kafka.topic(2);
+        await kafka.produce(["a", "b", "c"].map((value) => message(topic, value)));
+        const reader = await kafka.readerFromStart(topic);
+        reader.pause(0);
+        reader.pause(1);
+        const ends = await reader.endOffsets([0, 1, 7]);
+        expect([...ends].toSorted()).toEqual([
+          [0, 3n],
+          [1, 0n],
+        ]);
+      });
+
       test("reports deleted records as out of range, with where the log starts, and does not move", async () => {
         const topic = await kafka.topic();
         await kafka.produce(["a", "b", "c"].map((value) => message(topic, value)));

@@ -91,6 +91,9 @@ export class MemoryLog implements EventLogReader {
     return fetched;
   }
 
+  async endOffsets(partitions: readonly number[]): Promise<ReadonlyMap<number, bigint>> {
+    return new Map(partitions.map((partition) => [partition, this.#log(partition).end]));
+  }
   async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
     for (const [partition, offset] of offsets) this.committed.set(partition, offset);
   }
