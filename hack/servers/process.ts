@@ -39,6 +39,22 @@ export async function waitForEnd(target: ProcessIdentity, ms: number): Promise<b
   return true;
 }
 
+/**
+ * Waits until nothing has the number any more. A process that ended and was not waited for by its parent still counts for
+ * `kill(pid, 0)`, by which PostgreSQL judges whether its data folder is in use. Bounded: not every parent waits.
+ */
+export async function waitUntilReaped({ pid }: ProcessIdentity): Promise<void> {
+  for (const end = Date.now() + 2_000; hasNumber(pid) && Date.now() < end; ) await delay(25);
+}
+
+function hasNumber(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
 function childrenOf(pid: number): ProcessIdentity[] {
   return allPids()
     .filter((other) => parentOf(other) === pid)

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd } from "./process.ts";
+import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd, waitUntilReaped } from "./process.ts";
 import { type Lifetime, register, unregister } from "./registry.ts";
 
 export interface ServerProcess {
@@ -64,11 +64,13 @@ export async function launch(spec: ServerProcess): Promise<Running> {
       signal(target, stopSignal);
       if (!(await waitForEnd(target, 20_000))) killTree(target);
       await waitForEnd(target, 5_000);
+      await waitUntilReaped(target);
       unregister(target);
     },
     async kill() {
       killTree(target);
       await waitForEnd(target, 5_000);
+      await waitUntilReaped(target);
       unregister(target);
     },
   };
