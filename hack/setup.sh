@@ -57,7 +57,7 @@ install_packages() {
   wanted=$(cat "$folder/package.json" "$folder/package-lock.json" | cksum)
   [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
   rm -f "$stamp"
-  step "$what" "$@" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
+  step "$what" "$@" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --prefer-offline
   echo "$wanted" >"$stamp"
 }
 

@@ -13,8 +13,8 @@ import type { Gate } from "./gate.ts";
 import { type HoldReason, type Outcome, outcomeOf } from "./outcome.ts";
 import { type Isolation, isolate } from "./poison.ts";
 import { RejectionShare } from "./rejection-share.ts";
-import { countOf, TransactionSize } from "./transaction-size.ts";
 import { type Ledger, StoreError } from "./stores/ledger.ts";
+import { countOf, TransactionSize } from "./transaction-size.ts";
 
 export interface SettleDeps {
   readonly topicId: Buffer;
