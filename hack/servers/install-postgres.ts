@@ -32,7 +32,7 @@ async function npm(folder: string): Promise<void> {
   for (const file of ["package.json", "package-lock.json", ".npmrc"]) {
     copyFileSync(join(downloads, file), join(folder, file));
   }
-  await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder });
+  await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"], { cwd: folder });
   for (const name of readdirSync(join(folder, "node_modules"))) {
     if (name.startsWith("postgres-")) linkLibraries(join(folder, "node_modules", name));
   }
