@@ -24,8 +24,10 @@ async function converge(topic: ReturnType<typeof desired>, claim: TopicClaim): P
 
 async function produce(topic: string, records: { partition: number; timestamp?: bigint }[]): Promise<void> {
   const producer = new Producer({ clientId: "test", bootstrapBrokers: bootstrapServers });
-  const messages = records.map((record) => ({ topic, value: Buffer.from("x"), ...record }));
-  await producer.send({ messages, acks: -1 });
+  // One at a time: while one partition of a new topic is not ready, this producer sends the others again.
+  for (const record of records) {
+    await producer.send({ messages: [{ topic, value: Buffer.from("x"), ...record }], acks: -1 });
+  }
   await producer.close();
 }
 
