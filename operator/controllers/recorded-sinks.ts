@@ -1,7 +1,6 @@
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { sink as sinkSchema } from "../../crds/v1alpha1/pipeline-sink.ts";
-import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
+import { pipelineOwner } from "../desired/pipeline-owner.ts";
 import { PIPELINE_LABEL, sinkLabels } from "../desired/sink-labels.ts";
 import { sinkNames } from "../desired/sink-names.ts";
 import { SINK_SPEC } from "../desired/sink-workload.ts";
@@ -28,14 +27,7 @@ export async function recordSink(
   const found = await store.get<ConfigMap>(ref);
   const spec = JSON.stringify(sink);
   if (found?.metadata.annotations?.[SINK_SPEC] === spec) return;
-  const owner = {
-    apiVersion: API_VERSION,
-    kind: AUDIT_PIPELINE.kind,
-    name,
-    uid,
-    controller: true,
-    blockOwnerDeletion: true,
-  };
+  const owner = pipelineOwner({ name, uid });
   const metadata = {
     name: ref.name,
     namespace,

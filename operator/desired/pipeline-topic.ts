@@ -1,7 +1,7 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
+import { pipelineOwner } from "./pipeline-owner.ts";
 
 /** The AuditTopic a pipeline reads: the one it names, else one of its own under its own name. */
 export function pipelineTopic(pipeline: Pick<AuditPipeline, "metadata" | "spec">): {
@@ -24,9 +24,7 @@ export function desiredAuditTopic(pipeline: AuditPipeline) {
     metadata: {
       name,
       namespace,
-      ownerReferences: [
-        { apiVersion: API_VERSION, kind: AUDIT_PIPELINE.kind, name, uid, controller: true, blockOwnerDeletion: true },
-      ],
+      ownerReferences: [pipelineOwner({ name, uid })],
     },
     spec: { kafka: pipeline.spec.kafka, ...pipeline.spec.topic.template },
   };

@@ -1,6 +1,5 @@
-import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import type { PostgresBackend } from "../config.ts";
+import { pipelineOwner } from "./pipeline-owner.ts";
 import { sinkLabels } from "./sink-labels.ts";
 
 export interface LoginSecretInput {
@@ -42,14 +41,7 @@ export function desiredLoginSecret(input: LoginSecretInput) {
     ...(ca === undefined ? {} : { "ca.crt": ca }),
   };
   const { namespace, name, uid } = pipeline;
-  const owner = {
-    apiVersion: API_VERSION,
-    kind: AUDIT_PIPELINE.kind,
-    name,
-    uid,
-    controller: true,
-    blockOwnerDeletion: true,
-  };
+  const owner = pipelineOwner({ name, uid });
   return {
     apiVersion: "v1",
     kind: "Secret",

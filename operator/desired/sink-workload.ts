@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { stringify } from "yaml";
-import { AUDIT_PIPELINE, type AuditPipelineSpec, type SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { API_VERSION, GROUP } from "../../crds/v1alpha1/shared.ts";
+import { type AuditPipelineSpec, type SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { GROUP } from "../../crds/v1alpha1/shared.ts";
+import { pipelineOwner } from "./pipeline-owner.ts";
 import type { RenderedSinkConfig } from "./sink-config.ts";
 import { sinkLabels, sinkSelector } from "./sink-labels.ts";
 import type { SinkNames } from "./sink-names.ts";
@@ -48,9 +49,7 @@ function metadata({ pipeline: { namespace, name, uid }, sink }: WorkloadInput, o
     name: objectName,
     namespace,
     labels: sinkLabels({ name }, sink.name),
-    ownerReferences: [
-      { apiVersion: API_VERSION, kind: AUDIT_PIPELINE.kind, name, uid, controller: true, blockOwnerDeletion: true },
-    ],
+    ownerReferences: [pipelineOwner({ name, uid })],
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Broker } from "./protocol.ts";
+import { type Broker, ConnectionError } from "./protocol.ts";
 
 type Server = Omit<Broker, "nodeId">;
 
@@ -15,7 +15,26 @@ export function parseServers(servers: readonly string[]): Server[] {
 }
 
 /** The brokers last seen, then the bootstrap servers: a cluster may have moved away from either. */
-export const bootstrapOrder = (seen: readonly Server[], bootstrap: readonly Server[]): readonly Server[] => [
+const bootstrapOrder = (seen: readonly Server[], bootstrap: readonly Server[]): readonly Server[] => [
   ...seen,
   ...bootstrap.filter(({ host, port }) => !seen.some((broker) => broker.host === host && broker.port === port)),
 ];
+
+/** Asks one broker after the other until one answers; an error code is an answer. @throws ConnectionError */
+export async function askAny<T>(
+  seen: readonly Server[],
+  bootstrap: readonly Server[],
+  ask: (broker: Server) => Promise<T>,
+): Promise<T> {
+  let failure: unknown;
+  for (const broker of bootstrapOrder(seen, bootstrap)) {
+    try {
+      return await ask(broker);
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      failure = error;
+    }
+  }
+  const servers = bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
+  throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
+}

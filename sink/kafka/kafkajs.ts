@@ -1,4 +1,4 @@
-import { bootstrapOrder, parseServers } from "./bootstrap.ts";
+import { askAny, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
 import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
@@ -7,14 +7,7 @@ import { call, drop, type Link, open, send } from "./kafkajs-link.ts";
 import { decodeMetadata, encodeMetadata, metadataApi } from "./metadata-codec.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
 import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
-import {
-  type Broker,
-  type Codec,
-  ConnectionError,
-  type KafkaProtocol,
-  type ProduceBatch,
-  UnsupportedCodecError,
-} from "./protocol.ts";
+import { type Broker, type Codec, type KafkaProtocol, type ProduceBatch, UnsupportedCodecError } from "./protocol.ts";
 import { Reader } from "./reader.ts";
 import { Writer } from "./writer.ts";
 
@@ -171,19 +164,8 @@ class KafkaJsProtocol implements KafkaProtocol {
     return this.#links.get(broker.host, broker.port, purpose);
   }
 
-  /** One after the other until one answers; an error code is an answer. */
-  async #anyBroker<T>(ask: (link: Link) => Promise<T>): Promise<T> {
-    let failure: unknown;
-    for (const broker of bootstrapOrder(this.#brokers, this.#bootstrap)) {
-      try {
-        return await ask(await this.#connect(broker, "metadata"));
-      } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        failure = error;
-      }
-    }
-    const servers = this.#bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
-    throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
+  #anyBroker<T>(ask: (link: Link) => Promise<T>): Promise<T> {
+    return askAny(this.#brokers, this.#bootstrap, async (broker) => ask(await this.#connect(broker, "metadata")));
   }
 }
 

@@ -16,7 +16,7 @@ import {
   syncGroupV5,
   Writer as WireBody,
 } from "@platformatic/kafka";
-import { bootstrapOrder, parseServers } from "./bootstrap.ts";
+import { askAny, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
 import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
@@ -268,19 +268,8 @@ class PlatformaticProtocol implements KafkaProtocol {
     return this.#connections.get(broker.host, broker.port, purpose);
   }
 
-  /** One after the other until one answers; an error code is an answer. */
-  async #anyBroker<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
-    let failure: unknown;
-    for (const broker of bootstrapOrder(this.#brokers, this.#bootstrap)) {
-      try {
-        return await ask(await this.#connect(broker, "metadata"));
-      } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        failure = error;
-      }
-    }
-    const servers = this.#bootstrap.map(({ host, port }) => `${host}:${port}`).join(", ");
-    throw new ConnectionError(`No Kafka broker answers; bootstrap servers: ${servers}`, { cause: failure });
+  #anyBroker<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
+    return askAny(this.#brokers, this.#bootstrap, async (broker) => ask(await this.#connect(broker, "metadata")));
   }
 }
 
