@@ -1,5 +1,13 @@
+import { promisify } from "node:util";
+import { zstdCompress, zstdDecompress } from "node:zlib";
 import { Admin } from "@platformatic/kafka";
 import kafkajs, { Kafka, logLevel } from "kafkajs";
+
+// Large dead letters go compressed, and kafkajs knows gzip alone: without this its consumer tries them again for ever.
+kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
+  compress: ({ buffer }: { buffer: Buffer }) => promisify(zstdCompress)(buffer),
+  decompress: (buffer: Buffer) => promisify(zstdDecompress)(buffer),
+});
 
 /** The stream's two topics on a real broker, and what a test does to them. */
 export interface Topics {
