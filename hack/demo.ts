@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "./demo/command.ts";
 import { headersOf } from "./demo/dead-letters.ts";
@@ -7,7 +7,7 @@ import { type KafkaTools, kafkaTools } from "./demo/kafka-tools.ts";
 import { connects, type Ledger, openLedger } from "./demo/ledger.ts";
 import { manifests, startOperator, state } from "./demo/operator.ts";
 import { chapter, expectEqual, show, table } from "./demo/report.ts";
-import { type DemoServers, demoServers } from "./demo/servers.ts";
+import { type DemoServers, demoServers, takeDemoFolder } from "./demo/servers.ts";
 import { stateFolder } from "./servers/registry.ts";
 import { withProgress } from "./servers/run.ts";
 
@@ -24,12 +24,15 @@ const { sent, ...promised } = demoEvents(1_000);
 const auditPipeline = (...args: string[]) =>
   command("audit-pipeline", [...args, "-n", NAMESPACE], { AUDIT_PIPELINE_STATE: state });
 
-await main((process.env["KEEP"] ?? "") !== "");
+await main((process.env["KEEP"] ?? "") !== "").catch((error: unknown) => {
+  console.error(`\nDemo failed: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});
 
 async function main(keep: boolean): Promise<void> {
   const started = Date.now();
   const lifetime = keep ? "detached" : "parent";
-  mkdirSync(join(stateFolder, "demo"), { recursive: true });
+  takeDemoFolder();
   chapter("Kafka, PostgreSQL and the operator");
   const servers = await withProgress("Starting Kafka and PostgreSQL", () => demoServers(process.env, lifetime));
   const operator = await withProgress("Starting the operator on copies of config/samples", () =>
@@ -38,12 +41,14 @@ async function main(keep: boolean): Promise<void> {
     await servers.stop();
     throw error;
   });
-  const stopAll = async () => {
-    await operator.stop();
-    await servers.stop();
+  let stopping: Promise<void> | undefined;
+  const stopAll = () => {
+    stopping ??= operator.stop().then(() => servers.stop());
+    return stopping;
   };
+  // A terminal and make may both send the signal: stopping goes on to its end all the same.
   for (const name of ["SIGINT", "SIGTERM"]) {
-    process.once(name, () => void stopAll().finally(() => process.exit(130)));
+    process.on(name, () => void withProgress("Stopping everything", stopAll).finally(() => process.exit(130)));
   }
 
   const passed = await demo(servers, keep).then(
@@ -188,7 +193,7 @@ async function keepRunning({ bootstrapServers, postgres }: DemoServers): Promise
   chapter("Everything is left running");
   show(`Connect:             set -a; . .servers/env; set +a
 Look at resources:   hack/audit-pipeline get auditpipeline -n ${NAMESPACE}
-Verify the chain:    hack/verify/verify
+Verify the chain:    hack/verify/verify --bootstrap $KAFKA_BOOTSTRAP_SERVERS --topic $TOPIC --dlq $DLQ_TOPIC
 Change a manifest:   ${manifests}
 Stop and remove:     make servers-down`);
 }

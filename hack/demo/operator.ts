@@ -48,6 +48,7 @@ export async function startOperator({ bootstrapServers, postgres }: DemoServers,
     readyWithinMs: 30_000,
     stopSignal: "SIGTERM",
     lifetime,
+    endsOthers: true,
     disposable: [],
   });
 }

@@ -1,7 +1,9 @@
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startKafka } from "../servers/kafka.ts";
 import { startPostgres } from "../servers/postgres.ts";
-import { type Lifetime, stateFolder } from "../servers/registry.ts";
+import { isRunning, killTree, sinksOf } from "../servers/process.ts";
+import { type Lifetime, records, stateFolder, sweep } from "../servers/registry.ts";
 
 export interface DemoServers {
   readonly bootstrapServers: string;
@@ -14,6 +16,19 @@ export interface DemoServers {
     readonly sslMode: string;
   };
   stop(): Promise<void>;
+}
+
+/** One demo at a time in a clone: it works in one folder. What a killed one left there is ended and removed. */
+export function takeDemoFolder(): void {
+  const running = records().filter(({ kind, process: target }) => kind === "operator" && isRunning(target));
+  if (running.length > 0) {
+    throw new Error("A demo is running in this clone already (started with KEEP=1?). Stop it with: make servers-down");
+  }
+  sweep();
+  const folder = join(stateFolder, "demo");
+  for (const target of sinksOf(join(folder, "state"))) killTree(target);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
 }
 
 /** The person's own servers where the environment names them, else new ones. */

@@ -55,6 +55,22 @@ function hasNumber(pid: number): boolean {
   }
 }
 
+/** Sinks that a killed operator left working on a state folder: their configuration lies in it. Linux only; elsewhere none. */
+export function sinksOf(stateDir: string): ProcessIdentity[] {
+  if (process.platform !== "linux") return [];
+  return allPids()
+    .filter((pid) => environmentOf(pid).includes(`CONFIG_PATH=${stateDir}/pods/`))
+    .flatMap((pid) => identify(pid) ?? []);
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 function childrenOf(pid: number): ProcessIdentity[] {
   return allPids()
     .filter((other) => parentOf(other) === pid)

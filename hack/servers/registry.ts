@@ -13,6 +13,8 @@ export type Lifetime = "parent" | "detached";
 
 interface Leavings {
   owner: ProcessIdentity;
+  /** It has processes of its own to end, and is given time for that whatever happens to us. */
+  endsOthers?: boolean;
   /** Folders of ours that nobody needs once the process and its owner are gone. */
   disposable: string[];
 }
@@ -28,7 +30,7 @@ export interface ProcessRecord extends Leavings {
 /** Remembers a process, so that it can be found and stopped whatever becomes of us. */
 export function register(record: Omit<ProcessRecord, "owner">): void {
   write(fileOf(record.process), { ...record, owner: ourselves() } satisfies ProcessRecord);
-  if (record.lifetime === "parent") tellWatchdog(`+ ${record.process.pid}\n`);
+  if (record.lifetime === "parent") tellWatchdog(`${record.endsOthers ? "!" : "+"} ${record.process.pid}\n`);
 }
 
 export function unregister(target: ProcessIdentity): void {
@@ -110,16 +112,26 @@ const fileOf = ({ pid, startedAt }: ProcessIdentity) =>
 
 let watchdog: ChildProcess | undefined;
 
-/** Reads "+ pid" and "- pid"; once we are gone, however that came, it reads the end of the pipe and kills what is left. */
+/**
+ * Reads "+ pid", "! pid" (one that has others to end) and "- pid"; once we are gone, however that came, it reads the end
+ * of the pipe and ends what is left.
+ */
 const WATCHDOG = `
-pids=
+without() { for p in $2; do [ "$p" = "$1" ] || printf '%s ' "$p"; done; }
+pids= gentle=
 while read -r op pid; do
   case $op in
     +) pids="$pids $pid" ;;
-    -) rest=; for p in $pids; do [ "$p" = "$pid" ] || rest="$rest $p"; done; pids=$rest ;;
+    !) gentle="$gentle $pid" ;;
+    -) pids=$(without "$pid" "$pids"); gentle=$(without "$pid" "$gentle") ;;
   esac
 done
-for p in $pids; do kill -9 "$p" 2>/dev/null; done
+for p in $gentle; do kill "$p" 2>/dev/null; done
+for p in $gentle; do
+  tenths=0
+  while [ $tenths -lt 300 ] && kill -0 "$p" 2>/dev/null; do sleep 0.1; tenths=$((tenths + 1)); done
+done
+for p in $gentle $pids; do kill -9 "$p" 2>/dev/null; done
 `;
 
 function tellWatchdog(line: string): void {

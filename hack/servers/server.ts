@@ -18,6 +18,8 @@ export interface ServerProcess {
   readyWithinMs: number;
   stopSignal: NodeJS.Signals;
   lifetime: Lifetime;
+  /** It has processes of its own to end. */
+  endsOthers?: boolean;
   disposable: string[];
 }
 
@@ -51,7 +53,10 @@ export async function launch(spec: ServerProcess): Promise<Running> {
     await Promise.race([failed, delay(100)]);
     throw new Error(`${kind} ended at once. Its log is ${logFile}: ${tail(logFile, logStart)}`);
   }
-  register({ kind, process: target, lifetime: spec.lifetime, stopSignal, disposable: spec.disposable });
+  register({
+    ...{ kind, process: target, lifetime: spec.lifetime, stopSignal, disposable: spec.disposable },
+    ...(spec.endsOthers === true && { endsOthers: true }),
+  });
   child.once("exit", () => unregister(target));
 
   await ready(spec, target, logStart).catch((error) => {

@@ -1,12 +1,14 @@
 import type { Logger } from "pino";
 import { AUDIT_PIPELINE, type AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import { validateResource } from "../../crds/validate.ts";
 import { auditPipelineReconciler } from "../controllers/audit-pipeline.ts";
 import { auditTopicReconciler } from "../controllers/audit-topic.ts";
 import type { Deps } from "../controllers/deps.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import type { Outcome, Reconciler, Resource, Tools } from "../runtime/controller.ts";
-import type { Problem } from "../runtime/problems.ts";
+import type { KubeObject } from "../runtime/object-store.ts";
+import { type Problem, problemOf } from "../runtime/problems.ts";
 import { recordedKafka } from "./recorded-kafka.ts";
 import { recordedLedger } from "./recorded-ledger.ts";
 import { recordedStore, type StoreReader } from "./recorded-store.ts";
@@ -29,7 +31,7 @@ export async function planResources(
   log: Logger,
 ): Promise<Planned> {
   const notes = recorder();
-  const store = recordedStore(reader);
+  const store = recordedStore(reader, withDefaults);
   const kafkas = new Map<string, ReturnType<typeof recordedKafka>>();
   const problems: Planned["problems"][number][] = [];
 
@@ -69,10 +71,14 @@ export async function planResources(
       saveStatus: async () => resource,
       recordEvent: async () => undefined,
     };
-    const outcome = await reconciler.reconcile(resource, tools);
-    const status = reconciler.status(resource, { kind: "Reconciled", outcome });
-    store.imagine({ ...resource, status });
-    return outcome.problems ?? [];
+    try {
+      const outcome = await reconciler.reconcile(resource, tools);
+      const status = reconciler.status(resource, { kind: "Reconciled", outcome });
+      store.imagine({ ...resource, status });
+      return outcome.problems ?? [];
+    } catch (error) {
+      return [problemOf(error)];
+    }
   }
 
   function report(resource: Resource, found: readonly Problem[]): void {
@@ -99,6 +105,13 @@ export async function planResources(
 }
 
 /** What any new pipeline waits for, and a plan cannot see come. */
-const ONLY_LATER = new Set(["PodsNotReady", "DependencyNotReady", "Progressing"]);
+const ONLY_LATER = new Set(["PodsNotReady", "DependencyNotReady", "LagUnknown", "Progressing"]);
+
+/** An AuditTopic that a pipeline makes says only what the template says. */
+function withDefaults<O extends KubeObject>(object: O): O {
+  if (object.kind !== AUDIT_TOPIC.kind) return object;
+  const validation = validateResource(object);
+  return validation.ok ? { ...object, ...(validation.value as object) } : object;
+}
 
 const nameOf = ({ kind, metadata: { namespace, name } }: Resource) => `${kind} ${namespace}/${name}`;

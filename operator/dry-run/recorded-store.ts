@@ -15,8 +15,8 @@ export interface RecordedStore {
   imagine(object: KubeObject): void;
 }
 
-/** Reads what is there, notes what would be written, and shows it afterwards as if it were. */
-export function recordedStore(reader: StoreReader): RecordedStore {
+/** Reads what is there (`admit`: with the defaults that the API server fills in), notes what would be written, and shows it afterwards as if it were. */
+export function recordedStore(reader: StoreReader, admit: (object: KubeObject) => KubeObject): RecordedStore {
   const imagined = new Map<string, KubeObject>();
   const idOf = ({ kind, namespace, name }: ObjectRef) => `${kind}/${namespace}/${name}`;
   const refOf = ({
@@ -60,11 +60,8 @@ export function recordedStore(reader: StoreReader): RecordedStore {
           record("Kubernetes", "Create", `${configuration.kind} ${configuration.metadata.name}`);
         else if (!includes(before, configuration))
           record("Kubernetes", "Apply", `${configuration.kind} ${configuration.metadata.name}`);
-        const next = {
-          ...before,
-          ...configuration,
-          metadata: { ...newMeta, ...before?.metadata, ...configuration.metadata },
-        } as unknown as T;
+        const metadata = { ...newMeta, ...before?.metadata, ...configuration.metadata };
+        const next = admit({ ...before, ...configuration, metadata } as unknown as KubeObject) as T;
         imagine(next);
         return next;
       },

@@ -108,6 +108,12 @@ test("a pipeline that is there has nothing to do; an edit shows its change, a dr
   }
 });
 
+test("the smallest pipeline is planned without anything in its way", async () => {
+  const { code, stdout } = await plan(manifest({ topic: {}, sinks: [{ name: "ledger", postgres: {} }] }));
+  expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.not.stringContaining("In the way") });
+  expect(stdout).toMatch(new RegExp(`CreateTopic +${namespace}\\.audit \\(12 partitions`));
+});
+
 test("what stands in the way is an error, and so is a manifest that is refused", async () => {
   const outside = await plan(manifest(spec({ sinks: [{ name: "ledger", postgres: { database: "others_db" } }] })));
   expect(outside.code).toBe(2);
