@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ConfigError, loadOperatorConfig } from "./config.ts";
+import { ConfigError, kafkaBackend, loadOperatorConfig, operatorConfig, postgresBackend } from "./config.ts";
 
 const file = (text: string) => {
   const path = join(mkdtempSync(join(tmpdir(), "operator-config-")), "config.yaml");
@@ -19,6 +19,12 @@ const problems = (path: string | undefined, env: Record<string, string> = {}) =>
   }
   return [];
 };
+
+test("every field is documented", () => {
+  const text = readFileSync(join(import.meta.dirname, "../docs/operator-configuration.md"), "utf8");
+  const fields = [operatorConfig, kafkaBackend, postgresBackend].flatMap(({ shape }) => Object.keys(shape));
+  expect(fields.filter((field) => !text.includes(`\`${field}`) && !text.includes(`${field}:`))).toEqual([]);
+});
 
 describe("loadOperatorConfig", () => {
   test("puts the environment over the file over the defaults", () => {

@@ -73,6 +73,13 @@ async function start(options: StartOptions): Promise<(leavePods: boolean) => Pro
       ready: () => controllers.length > 0 && controllers.every((controller) => controller.synced()),
     });
     ends.push(() => health.close());
+    const { kafka, postgres } = config.backends;
+    if (kafka.length === 0 || postgres.length === 0) {
+      log.warn(
+        { kafka: kafka.length, postgres: postgres.length },
+        "No back-end of a kind is configured (--config): no pipeline can become Ready",
+      );
+    }
     const { reconcilers, close } = makeControllers(config, stateDir);
     ends.push(close);
     const running = await startStandalone({
