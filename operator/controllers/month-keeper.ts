@@ -26,6 +26,7 @@ export async function keepMonths(
   signal: AbortSignal,
 ): Promise<void> {
   const lookedAhead = new Map<string, number>();
+  const away = new Set<string>();
   while (!signal.aborted) {
     await sleep(WANTED_POLL_MS, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
@@ -39,7 +40,9 @@ export async function keepMonths(
     try {
       const { ledger, ...place } = ledgerPlace(pipeline, sink, deps);
       const access = ledgerAccess({ ledger, ...place }, deps);
-      const wanted = (await access.readProgress()).flatMap(({ wantedMonth }) => wantedMonth ?? []);
+      const progress = await access.readProgress();
+      if (away.delete(id)) wake({ namespace, name });
+      const wanted = progress.flatMap(({ wantedMonth }) => wantedMonth ?? []);
       const isAheadDue = performance.now() - (lookedAhead.get(id) ?? -AHEAD_POLL_MS) >= AHEAD_POLL_MS;
       if (wanted.length === 0 && !isAheadDue) return;
 
@@ -51,6 +54,9 @@ export async function keepMonths(
       log.info({ namespace, name, sink: sink.name, months: attached }, "Attached months");
       wake({ namespace, name });
     } catch (error) {
+      // The poll is the first to notice that a server went away: the status should not wait for the next resync.
+      if (!away.has(id)) wake({ namespace, name });
+      away.add(id);
       log.debug({ err: error, namespace, name, sink: sink.name }, "Could not look at months");
     }
   }
