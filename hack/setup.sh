@@ -4,6 +4,10 @@
 set -eu
 cd -- "$(dirname -- "$0")/.."
 
+# What this machine's administrator trusts, npm should trust too: a proxy may have a certificate of its own.
+trusted=/etc/ssl/certs/ca-certificates.crt
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$trusted" ]; then export NODE_EXTRA_CA_CERTS="$trusted"; fi
+
 missing=
 need() { missing="$missing
   $1
