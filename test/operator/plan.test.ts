@@ -21,12 +21,12 @@ afterAll(() => {
 });
 
 const namespace = `p${randomUUID().slice(0, 8)}`;
-const manifest = (spec: object) => {
+const manifest = (spec: object, inNamespace = namespace) => {
   const file = join(folder, "pipeline.yaml");
   const pipeline = {
     apiVersion: "auditpipeline.io/v1alpha1",
     kind: "AuditPipeline",
-    metadata: { name: "audit", namespace },
+    metadata: { name: "audit", namespace: inNamespace },
     spec,
   };
   writeFileSync(file, stringify(pipeline));
@@ -109,9 +109,10 @@ test("a pipeline that is there has nothing to do; an edit shows its change, a dr
 });
 
 test("the smallest pipeline is planned without anything in its way", async () => {
-  const { code, stdout } = await plan(manifest({ topic: {}, sinks: [{ name: "ledger", postgres: {} }] }));
+  const fresh = `${namespace}-fresh`;
+  const { code, stdout } = await plan(manifest({ topic: {}, sinks: [{ name: "ledger", postgres: {} }] }, fresh));
   expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.not.stringContaining("In the way") });
-  expect(stdout).toMatch(new RegExp(`CreateTopic +${namespace}\\.audit \\(12 partitions`));
+  expect(stdout).toMatch(new RegExp(`CreateTopic +${fresh}\\.audit \\(12 partitions`));
 });
 
 test("what stands in the way is an error, and so is a manifest that is refused", async () => {
