@@ -5,8 +5,8 @@ import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { connectKafka } from "../../operator/external/connect-kafka.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
-import { kafkaClient } from "../../sink/kafka/client.ts";
 import { apply, conditionOf, isReady, startOperator, type TestOperator, until } from "../support/operator.ts";
+import { produceEvents } from "../support/produce.ts";
 import { sharedServers } from "../support/servers.ts";
 
 /** Real controllers on real servers, sinks as processes; each test in a namespace of its own. */
@@ -61,22 +61,6 @@ async function topicId(name: string): Promise<string | undefined> {
     .finally(() => connections.close());
 }
 
-async function produce(topic: string, count: number): Promise<void> {
-  const client = await kafkaClient("platformatic");
-  const writer = client.createWriter({ clientId: "test", bootstrapServers: kafka.bootstrapServers });
-  const event = () => ({
-    specversion: "1.0",
-    id: randomUUID(),
-    source: "/test",
-    type: "t",
-    time: "2026-11-20T09:30:00Z",
-    data: { actor: { id: "u" }, action: "a", outcome: "success" },
-  });
-  const header = [Buffer.from("content-type"), Buffer.from("application/cloudevents+json")] as const;
-  const record = () => ({ topic, key: null, value: Buffer.from(JSON.stringify(event())), headers: [header] });
-  await writer.send(Array.from({ length: count }, record)).finally(() => writer.close());
-}
-
 async function stored(database: string, count: number): Promise<void> {
   await expect.poll(() => rows(database), { timeout: 30_000, interval: 200 }).toBe(count);
 }
@@ -96,7 +80,7 @@ describe("a pipeline that is deleted", () => {
     const spec = { topic: { template: { partitions: 1 } }, sinks: [ledgerSink()] };
     await apply(operator.store, "AuditPipeline", "audit", namespace, spec);
     await ready(namespace);
-    await produce(topic, 5);
+    await produceEvents(topic, 5);
     await stored(database, 5);
     const id = await topicId(topic);
 
@@ -118,7 +102,7 @@ describe("a pipeline that is deleted", () => {
         expect.stringContaining(`Took back database ${database},`),
       ]),
     );
-    await produce(topic, 5);
+    await produceEvents(topic, 5);
     await stored(database, 10);
     await remove(namespace);
   });
@@ -198,7 +182,7 @@ describe("a change", () => {
     await operator.store.delete({ kind: "Secret", namespace, name: "two-ledger-writer" });
     await expect.poll(() => pods(namespace, "two"), { timeout: 30_000 }).not.toEqual(before.two);
     await ready(namespace, "two");
-    await produce(`${namespace}.two`, 3);
+    await produceEvents(`${namespace}.two`, 3);
     await stored(`${namespace}_two`, 3);
     await remove(namespace, "one");
     await remove(namespace, "two");

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
-import { kafkaClient } from "../../sink/kafka/client.ts";
 import { asSuperuser } from "../support/ledger.ts";
 import { apply, conditionOf, isReady, startOperator, until } from "../support/operator.ts";
+import { produceEvents } from "../support/produce.ts";
 import { sharedServers } from "../support/servers.ts";
 import { startTlsPostgres, type TlsPostgres } from "../support/tls-postgres.ts";
 
@@ -23,24 +23,6 @@ afterAll(async () => {
   await server.remove();
   rmSync(folder, { recursive: true, force: true });
 });
-
-async function produce(topic: string, count: number): Promise<void> {
-  const writer = (await kafkaClient("platformatic")).createWriter({
-    clientId: "test",
-    bootstrapServers: kafka.bootstrapServers,
-  });
-  const event = () => ({
-    specversion: "1.0",
-    id: randomUUID(),
-    source: "/test",
-    type: "t",
-    time: "2026-11-20T09:30:00Z",
-    data: { actor: { id: "u" }, action: "a", outcome: "success" },
-  });
-  const header = [Buffer.from("content-type"), Buffer.from("application/cloudevents+json")] as const;
-  const record = () => ({ topic, key: null, value: Buffer.from(JSON.stringify(event())), headers: [header] });
-  await writer.send(Array.from({ length: count }, record)).finally(() => writer.close());
-}
 
 const ask = <T>(database: string, query: string, values: unknown[] = []) =>
   asSuperuser(server.pg, database, async (client) => (await client.query(query, values)).rows as T[]);
@@ -68,7 +50,7 @@ test("with VerifyFull the pipeline waits for the right authority, and then store
 
     copyFileSync(server.caFile, caFile);
     await until<AuditPipeline>(operator.store, ref, isReady);
-    await produce(topic, 5);
+    await produceEvents(topic, 5);
     await expect
       .poll(() => ask<{ n: number }>(database, "SELECT count(*)::int AS n FROM audit.events"), { timeout: 30_000 })
       .toEqual([{ n: 5 }]);
