@@ -16,6 +16,10 @@ export interface KafkaOptions {
   port?: number;
   /** Lines of server.properties added to or replacing ours. */
   settings?: Record<string, string>;
+  /** More listeners, beside the one without TLS and passwords that `port` is about. */
+  listeners?: readonly KafkaListener[];
+  /** Users that exist from the start, with their SCRAM-SHA-512 passwords. */
+  users?: Readonly<Record<string, string>>;
   /** "parent" (default): ends with this process, however that ends. */
   lifetime?: Lifetime;
   /** Heap in MiB, default 256. */
@@ -24,6 +28,13 @@ export interface KafkaOptions {
   optimise?: boolean;
   /** The log has every request with its API key. Default false. */
   requestLog?: boolean;
+}
+
+export interface KafkaListener {
+  /** As the settings name it: `listener.name.<lower case of it>.…` */
+  name: string;
+  protocol: "SSL" | "SASL_SSL";
+  port: number;
 }
 
 export interface Kafka extends Running {
@@ -39,7 +50,7 @@ export interface Kafka extends Running {
 
 /** One Apache Kafka 4.3.1 broker, its own KRaft controller, on loopback. The first call ever downloads it. */
 export async function startKafka(options: KafkaOptions): Promise<Kafka> {
-  const { dir, port: wantedPort, settings = {}, lifetime = "parent" } = options;
+  const { dir, port: wantedPort, settings = {}, listeners = [], users = {}, lifetime = "parent" } = options;
   const { heap = 256, optimise = false, requestLog = false } = options;
   sweep();
   const { classPath, archive } = await prepareKafka();
@@ -47,8 +58,8 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   const folder = resolve(dir);
   const [free, controllerPort] = await twoPorts();
   const port = wantedPort ?? free;
-  const configFile = prepare(folder, port, controllerPort, settings);
-  await once(folder, () => format(classPath, archive, configFile));
+  const configFile = prepare(folder, { ...properties(folder, port, controllerPort, listeners), ...settings });
+  await once(folder, () => format(classPath, archive, configFile, users));
 
   const start = () =>
     launch({
@@ -121,22 +132,33 @@ function broker(of: { classPath: string; folder: string; configFile: string; lif
   };
 }
 
-function prepare(folder: string, port: number, controllerPort: number, settings: Record<string, string>): string {
+function prepare(folder: string, settings: Record<string, string>): string {
   mkdirSync(folder, { recursive: true });
   const configFile = join(folder, "server.properties");
-  const lines = Object.entries({ ...properties(folder, port, controllerPort), ...settings });
-  writeFileSync(configFile, lines.map(([key, value]) => `${key}=${value}\n`).join(""));
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`);
+  writeFileSync(configFile, lines.join(""), { mode: 0o600 });
   return configFile;
 }
 
-function properties(folder: string, port: number, controllerPort: number): Record<string, string> {
+function properties(
+  folder: string,
+  port: number,
+  controllerPort: number,
+  more: readonly KafkaListener[] = [],
+): Record<string, string> {
+  const listeners = [
+    { name: "PLAINTEXT", protocol: "PLAINTEXT", port },
+    { name: "CONTROLLER", protocol: "PLAINTEXT", port: controllerPort },
+    ...more,
+  ];
+  const addresses = listeners.map((listener) => `${listener.name}://127.0.0.1:${listener.port}`).join(",");
   return {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    listeners: addresses,
+    "advertised.listeners": addresses,
+    "listener.security.protocol.map": listeners.map(({ name, protocol }) => `${name}:${protocol}`).join(","),
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "log.dirs": join(folder, "data"),
@@ -158,7 +180,12 @@ function properties(folder: string, port: number, controllerPort: number): Recor
 }
 
 /** A cluster id is 16 bytes in url-safe base64; one that starts with "-" would be read as an option. */
-async function format(classPath: string, archive: string, configFile: string): Promise<void> {
+async function format(
+  classPath: string,
+  archive: string,
+  configFile: string,
+  users: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const id = `A${randomBytes(16).toString("base64url").slice(1)}`;
   await run("java", [
     ...fastStart(archive, false),
@@ -170,6 +197,10 @@ async function format(classPath: string, archive: string, configFile: string): P
     configFile,
     "--standalone",
     "--ignore-formatted",
+    ...Object.entries(users).flatMap(([name, password]) => [
+      "--add-scram",
+      `SCRAM-SHA-512=[name=${name},password=${password}]`,
+    ]),
   ]);
 }
 
@@ -177,7 +208,7 @@ async function recordArchive(classPath: string, file: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-kafka-"));
   try {
     const [port, controllerPort] = await twoPorts();
-    const configFile = prepare(folder, port, controllerPort, {});
+    const configFile = prepare(folder, properties(folder, port, controllerPort));
     await format(classPath, "", configFile);
     const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-XX:ArchiveClassesAtExit=${file}`];
     const args = [...flags, ...mainClass(classPath, "kafka.Kafka"), configFile];
