@@ -3,6 +3,7 @@ import { parseDocument, parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { loadConfigSync } from "zod-config";
 import { envAdapter } from "zod-config/env-adapter";
+import { isTopicName } from "../crds/v1alpha1/names.ts";
 
 /**
  * The operator's own configuration: one YAML file, with the environment (`AUDIT_PIPELINE__A__B`) over it and the
@@ -28,6 +29,13 @@ const namePrefix = (fallback: string) =>
 /** Names of namespaces, or "*" for all. */
 const allowedNamespaces = z.array(z.string().min(1)).default(["*"]);
 
+/** Exact names: a pattern would also cover topics that are not there yet. */
+const grant = z.strictObject({
+  namespace: z.string().min(1),
+  names: z.array(z.string().refine(isTopicName, "the name of a topic")).min(1),
+  verbs: z.array(z.enum(["Observe", "Adopt", "Delete"])).min(1),
+});
+
 export const kafkaBackend = z.strictObject({
   name: backendName,
   bootstrapServers: z.array(hostPort).min(1),
@@ -37,6 +45,8 @@ export const kafkaBackend = z.strictObject({
   replicationFactor: z.int().min(1).max(32_767).default(1),
   /** Most partitions one topic may ask for. */
   maxPartitions: z.int().min(1).default(100),
+  /** What a namespace may do with topics outside its namePrefix; without one, nothing. */
+  grants: z.array(grant).default([]),
 });
 
 export const postgresBackend = z.strictObject({
@@ -83,6 +93,7 @@ export const operatorConfig = z.strictObject({
 
 export type OperatorConfig = z.infer<typeof operatorConfig>;
 export type KafkaBackend = z.infer<typeof kafkaBackend>;
+export type GrantVerb = z.infer<typeof grant>["verbs"][number];
 export type PostgresBackend = z.infer<typeof postgresBackend>;
 
 /** Every problem of the configuration at once, each with its path. */

@@ -11,6 +11,8 @@ export const CONDITIONS = {
   WorkloadsReady: "Every sink runs the rendered configuration with all its replicas ready.",
   FlowHealthy:
     "Every sink stores what comes: its lag is known, and no topic partition with records to store stands still.",
+  DriftDetected:
+    "Present and True while a topic differs by somebody's hand from what was applied, or took the place of one that was deleted; the message lists each difference.",
   DeletionBlocked: "Present and True while a deletion waits for something; the message says for what.",
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
@@ -33,14 +35,17 @@ export const REASONS = {
   KafkaUnreachable: "No broker answered.",
   KafkaUnauthorized: "Kafka refused the operator's credential, or the credential lacks a right.",
   TopicMissing:
-    "A topic that existed before is gone, with all records it held; it is made again, and this event is what tells of it.",
-  TopicConflict: "The topic exists and belongs to another owner.",
+    "A topic is not there. One of ours that somebody deleted lost all records it held: it is made again unless driftPolicy is Report, and condition DriftDetected tells of it; one that is only observed is waited for.",
+  TopicConflict: "The topic exists and belongs to another owner, or an older resource claims its name.",
   TopicRecreated: "The topic has another id than before: somebody deleted it and made it again.",
   PartitionsCannotShrink: "The spec asks for fewer partitions than the topic has; the rest of the change is applied.",
   ReplicationFactorChange: "The spec asks for another replication factor than the topic has.",
   InvalidTopicConfig: "Kafka refused a topic setting or its value.",
   TooManyPartitions: "The spec asks for more partitions than the back-end's maxPartitions.",
-  RecordTimeUntrusted: "The topic's records carry the producer's time, so the broker's append time is not known.",
+  TopicDrift: "Somebody changed a topic by hand; the message lists what was found and what is wanted.",
+  DriftCorrected: "Settings that somebody changed by hand were put back.",
+  RecordTimeUntrusted:
+    "The topic's records carry the producer's time (CreateTime), which is not relied on: recorded_at is the sink's clock.",
 
   PostgresUnreachable: "The PostgreSQL server did not answer.",
   PostgresUnauthorized: "PostgreSQL refused a login; the message says whose and why.",
@@ -69,7 +74,7 @@ export const REASONS = {
     "Audit data is kept although the policy says Delete: the annotation auditpipeline.io/confirm-delete is missing.",
   NotDrained: "Events that Kafka acknowledged are not stored yet; the topic is kept whatever its policy.",
 
-  Adopted: "An object that existed before was taken over, because its marker names this resource.",
+  Adopted: "An object that existed before was taken over: its marker names this resource, or adoptionPolicy allows it.",
   Deleted: "An object was deleted.",
   Orphaned: "An object stays behind against its policy, because its back-end did not answer; the receipt lists it.",
   Retained: "An object stays behind, as its policy says; the receipt lists it.",

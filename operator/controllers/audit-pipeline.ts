@@ -1,5 +1,6 @@
 import { AUDIT_PIPELINE, type AuditPipeline, type InventoryItem } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import type { Condition, Reason } from "../../crds/v1alpha1/conditions.ts";
 import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { PIPELINE_LABEL } from "../desired/sink-labels.ts";
@@ -107,23 +108,27 @@ function brokerOf({ metadata, spec }: AuditTopic, { config, kafka }: Deps) {
 
 function topicReport({ metadata, status }: AuditTopic): PipelineOutcome["topicReport"] {
   const ready = status?.conditions?.find(({ type }) => type === "Ready");
-  if (ready?.status === "True") return { kind: "Ok", message: ready.message };
+  const drift = status?.conditions?.find(({ type }) => type === "DriftDetected");
+  if (ready?.status === "True") return { kind: "Ok", ...noteworthy(drift ?? ready) };
   const stalled = status?.conditions?.some(({ type }) => type === "Stalled") === true;
   const message = `AuditTopic ${metadata.name}: ${ready?.message ?? "not looked at yet"}`;
   return { kind: stalled ? "Stalled" : "Waiting", reason: "DependencyNotReady", message };
 }
 
+/** What the topic's conditions tell beside "as the spec says". */
+const noteworthy = ({ reason, message }: Condition) => ({
+  message,
+  ...(reason === "Succeeded" ? {} : { reason: reason as Reason }),
+});
+
 /** Of a topic the pipeline made: one it only reads is not its own to account for. */
 function topicInventory(pipeline: AuditPipeline, { spec, status }: AuditTopic): InventoryItem[] {
   if (!pipelineTopic(pipeline).owned) return [];
-  const item = (name: string | undefined, id: string | undefined): InventoryItem[] =>
-    name === undefined || id === undefined
-      ? []
-      : [{ kind: "Topic", name, id, ownership: "Created", policy: spec.deletionPolicy }];
-  return [
-    ...item(status?.topicName, status?.topicId),
-    ...item(status?.deadLetter?.topicName, status?.deadLetter?.topicId),
-  ];
+  return [status, status?.deadLetter].flatMap((known): InventoryItem[] => {
+    const { topicName: name, topicId: id, ownership = "Created" } = known ?? {};
+    if (name === undefined || id === undefined || ownership === "Observed") return [];
+    return [{ kind: "Topic", name, id, ownership, policy: spec.deletionPolicy }];
+  });
 }
 
 /** The pipelines that read a topic. */
