@@ -36,9 +36,32 @@ const grant = z.strictObject({
   verbs: z.array(z.enum(["Observe", "Adopt", "Delete"])).min(1),
 });
 
-export const kafkaBackend = z.strictObject({
+/** Of a connection to Kafka. Present: it is over TLS, and the server's certificate is checked, its host name included. */
+const kafkaTls = z
+  .strictObject({
+    /** PEM; default the system's authorities. Sinks are given a copy. */
+    caFile: z.string().min(1).optional(),
+    /** PEM of the operator's own certificate, where the brokers ask for one. */
+    certFile: z.string().min(1).optional(),
+    keyFile: z.string().min(1).optional(),
+    /** What the brokers' certificates say, where it is not the host that is dialled. */
+    serverName: z.string().min(1).optional(),
+  })
+  .refine(({ certFile, keyFile }) => (certFile === undefined) === (keyFile === undefined), "certFile needs keyFile");
+
+const kafkaSasl = z.strictObject({
+  mechanism: z.enum(["ScramSha512", "ScramSha256", "Plain"]),
+  /** The operator's own: YAML {username, password}, or a directory with files of those names. */
+  secretFile: z.string().min(1),
+});
+
+const kafkaFields = z.strictObject({
   name: backendName,
   bootstrapServers: z.array(hostPort).min(1),
+  tls: kafkaTls.optional(),
+  sasl: kafkaSasl.optional(),
+  /** What sinks log in with where their pipeline asks for no principal: {username, password} or {tls.crt, tls.key}, or all. */
+  clientSecretFile: z.string().min(1).optional(),
   namePrefix: namePrefix("{namespace}."),
   allowedNamespaces,
   /** For topics that do not name one. */
@@ -48,6 +71,11 @@ export const kafkaBackend = z.strictObject({
   /** What a namespace may do with topics outside its namePrefix; without one, nothing. */
   grants: z.array(grant).default([]),
 });
+
+export const kafkaBackend = kafkaFields.refine(
+  ({ tls, sasl }) => sasl?.mechanism !== "Plain" || tls !== undefined,
+  "sasl.mechanism Plain needs tls (an empty mapping will do): the password would go over the wire as it is",
+);
 
 export const postgresBackend = z.strictObject({
   name: backendName,

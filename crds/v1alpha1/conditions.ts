@@ -34,6 +34,8 @@ export const REASONS = {
 
   KafkaUnreachable: "No broker answered.",
   KafkaUnauthorized: "Kafka refused the operator's credential, or the credential lacks a right.",
+  KafkaTlsFailed:
+    "No TLS connection with the brokers came about: the message says whether it is the authority, an expired certificate, the host name, or the client's certificate.",
   TopicMissing:
     "A topic is not there. One of ours that somebody deleted lost all records it held: it is made again unless driftPolicy is Report, and condition DriftDetected tells of it; one that is only observed is waited for.",
   TopicConflict: "The topic exists and belongs to another owner, or an older resource claims its name.",
@@ -60,7 +62,9 @@ export const REASONS = {
   ProbeFailed: "A login could do what it must not, or could not do what it must.",
   PartitionMissing: "A monthly partition that records need does not exist yet.",
 
-  SecretMissing: "A Secret is missing or lacks a key.",
+  SecretMissing: "A Secret, or a file of the operator's configuration, is missing or lacks a key.",
+  KafkaCredentialMissing:
+    "The brokers want a login and the sinks have none: the pipeline asks for no principal, and the back-end has no clientSecretFile.",
   SecretConflict: "The Secret exists and belongs to another owner.",
   PodsNotReady: "Not all replicas of a sink are ready.",
   CrashLooping: "A pod of a sink keeps ending; the message has its name and exit code, its log says why.",

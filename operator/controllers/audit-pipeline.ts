@@ -19,6 +19,7 @@ import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
 import { keepMonths } from "./month-keeper.ts";
+import { ensureKafkaAccess } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { formerSinks } from "./recorded-sinks.ts";
@@ -53,15 +54,18 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
       if ("value" in found) attempts.note(topicFound);
 
+      const access = await attempts.run(() => ensureKafkaAccess(pipeline, broker, tools));
+      const kafka = "report" in access ? access : { value: access.value };
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
-        sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows }, tools, deps, attempts));
+        sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows, kafka }, tools, deps, attempts));
       }
       const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 
       return attempts.end<PipelineOutcome>({
         topicReport: topicFound,
         ...(topic === undefined ? {} : { topic }),
+        ...("report" in access ? { kafkaCredential: access.report } : {}),
         sinks,
         mayTellLag: flows.mayTellLag(pipeline.metadata, parseDurationMs(pipeline.spec.interval)),
         ...("report" in removal ? { removed: removal.report } : {}),

@@ -38,6 +38,8 @@ export interface PipelineOutcome {
   readonly requeueAfterMs?: number;
   readonly topic?: TopicInUse;
   readonly topicReport: Report;
+  /** Why the sinks have nothing to log in to Kafka with. Absent: they have, or need nothing. */
+  readonly kafkaCredential?: Report;
   readonly sinks: readonly SinkFinding[];
   /** Otherwise a lag alone is not worth a write. */
   readonly mayTellLag: boolean;
@@ -61,11 +63,14 @@ const withoutLag = ({ sinks = [], ...status }: AuditPipelineStatus) => ({
 });
 
 function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: string): AuditPipelineStatus {
-  const { topic, topicReport, sinks, removed } = outcome;
+  const { topic, topicReport, kafkaCredential, sinks, removed } = outcome;
   const components: readonly (readonly [ConditionType, readonly Report[]])[] = [
     ["TopicsReady", [topicReport]],
     ["StoresReady", sinks.map(({ store }) => store)],
-    ["CredentialsReady", sinks.map(({ credentials }) => credentials)],
+    [
+      "CredentialsReady",
+      [...(kafkaCredential ? [kafkaCredential] : []), ...sinks.map(({ credentials }) => credentials)],
+    ],
     ["WorkloadsReady", [...sinks.map(({ workload }) => workload), ...(removed ? [removed] : [])]],
     ["FlowHealthy", sinks.map(({ flow }) => flow)],
   ];
