@@ -61,6 +61,8 @@ describe("validateResource", () => {
             circuitBreaker: { failures: 5, openFor: "30s" },
             timeout: "30s",
           },
+          adoptionPolicy: "Never",
+          driftPolicy: "Correct",
           deletionPolicy: { database: "Retain", roles: "Delete", secrets: "Delete" },
         },
       ],

@@ -92,6 +92,8 @@ export const postgresBackend = z.strictObject({
   allowedNamespaces,
   /** False: no deletionPolicy ever drops a database or schema here. */
   allowDelete: z.boolean().default(true),
+  /** False: no adoptionPolicy takes anything over here. Default: only within a namePrefix that holds {namespace}. */
+  allowAdoption: z.boolean().optional(),
 });
 
 const uniqueNames = <T extends { name: string }>(backends: readonly T[]) =>
@@ -118,6 +120,10 @@ export const operatorConfig = z.strictObject({
   concurrency: z.int().min(1).max(64).default(4),
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
+
+/** Where every namespace may use every name, a tenant's policy would reach what is anybody's. */
+export const allowsAdoption = ({ allowAdoption, namePrefix: prefix }: PostgresBackend): boolean =>
+  allowAdoption ?? prefix.includes("{namespace}");
 
 export type OperatorConfig = z.infer<typeof operatorConfig>;
 export type KafkaBackend = z.infer<typeof kafkaBackend>;

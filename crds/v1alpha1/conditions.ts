@@ -12,7 +12,7 @@ export const CONDITIONS = {
   FlowHealthy:
     "Every sink stores what comes: its lag is known, and no topic partition with records to store stands still.",
   DriftDetected:
-    "Present and True while a topic differs by somebody's hand from what was applied, or took the place of one that was deleted; the message lists each difference.",
+    "Present and True while something differs by somebody's hand from what was applied and is left so, or a topic took the place of one that was deleted; the message lists each difference.",
   DeletionBlocked: "Present and True while a deletion waits for something; the message says for what.",
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
@@ -45,7 +45,7 @@ export const REASONS = {
   InvalidTopicConfig: "Kafka refused a topic setting or its value.",
   TooManyPartitions: "The spec asks for more partitions than the back-end's maxPartitions.",
   TopicDrift: "Somebody changed a topic by hand; the message lists what was found and what is wanted.",
-  DriftCorrected: "Settings that somebody changed by hand were put back.",
+  DriftCorrected: "Something that somebody changed by hand was put back; this event is what tells of it.",
   RecordTimeUntrusted:
     "The topic's records carry the producer's time (CreateTime), which is not relied on: recorded_at is the sink's clock.",
 
@@ -55,6 +55,7 @@ export const REASONS = {
   UnexpectedPrivilege:
     "A role was given something by hand that it must not have; the message says how to take it away.",
   SchemaDrift: "A table, column or index was changed by hand; the message says how to put it back.",
+  DriftReported: "Something was changed by hand and is left so, because driftPolicy is Report.",
   ObjectBusy: "Somebody else works on the same object just now; it is looked at again soon.",
   DatabaseConflict: "The database exists and belongs to another owner.",
   SchemaConflict: "The schema, or a table in it, exists and belongs to another owner.",

@@ -74,6 +74,7 @@ export async function ensureSink(
     store: ok(`${ledger.database}.${ledger.schema}`),
     ledger,
     inventory: inventoryOf(sink, place, ready),
+    drift: ready.drift,
   };
 
   const proven = await attempts.run(() => proveCredentials(input, ready, tools));
@@ -187,12 +188,16 @@ const wantedMonths = (progress: ReadyLedger["progress"], topicId: string) =>
     id === topicId && month !== undefined ? [{ partition, month }] : [],
   );
 
-function inventoryOf(sink: SinkSpec, { ledger }: LedgerPlace, { ownsDatabase }: ReadyLedger): InventoryItem[] {
+function inventoryOf(
+  sink: SinkSpec,
+  { ledger }: LedgerPlace,
+  { ownsDatabase, isAdopted }: ReadyLedger,
+): InventoryItem[] {
   const { database, roles } = sink.deletionPolicy;
   const item = (kind: string, name: string, policy: "Retain" | "Delete"): InventoryItem => ({
     kind,
     name,
-    ownership: "Created",
+    ownership: isAdopted ? "Adopted" : "Created",
     policy,
     sink: sink.name,
   });
