@@ -1,6 +1,6 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants bench-sink
+.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants
 
 run := hack/node.sh
 
@@ -42,6 +42,3 @@ clean: ## Stop and remove everything this clone made, except the downloads it sh
 
 mutants: setup ## Break the code on purpose, one way at a time, and see the tests notice
 	@$(run) node test/mutants/run.ts
-
-bench-sink: setup ## Measure the sink beside what PostgreSQL allows (EVENTS, ROUNDS, SEED, BYTES; docs/benchmarks.md)
-	@$(run) node hack/bench-sink.ts

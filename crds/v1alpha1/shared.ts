@@ -33,7 +33,6 @@ export const ANNOTATIONS = {
   paused: `${GROUP}/paused`,
   reconcileAt: `${GROUP}/reconcile-at`,
   confirmDelete: `${GROUP}/confirm-delete`,
-  acceptTopicId: `${GROUP}/accept-topic-id`,
   adminAddress: `${GROUP}/admin-address`,
 } as const;
 
@@ -42,8 +41,6 @@ export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOT
   [ANNOTATIONS.reconcileAt]: "Any new value on a resource starts a reconcile now.",
   [ANNOTATIONS.confirmDelete]:
     "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
-  [ANNOTATIONS.acceptTopicId]:
-    "Kafka's id of a topic (several with commas) that took the place of the one an AuditTopic knew: it is accepted, and DriftDetected has been seen.",
   [ANNOTATIONS.adminAddress]: "On a pod of standalone: where its health and metrics are served. Written by the runner.",
 };
 
@@ -170,5 +167,3 @@ export const keepOrDelete = z.enum(["Retain", "Delete"]);
 
 /** Whether the operator created an object, or took over one that carries its marker. */
 export const ownership = z.enum(["Created", "Adopted"]);
-/** A topic may also be somebody else's, and only be looked at. */
-export const topicOwnership = z.enum(["Created", "Adopted", "Observed"]);

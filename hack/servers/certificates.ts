@@ -12,8 +12,13 @@ export interface Certificate {
 export interface Authority {
   /** PEM, of the authority itself. */
   readonly caFile: string;
-  /** Signs `name` (file name and common name); `days` may be negative: expired then. A server's has `hosts`. */
-  sign(name: string, options?: { hosts?: readonly string[]; days?: number }): Certificate;
+  /**
+   * Signs `name` (file name and, unless `subject` says another, common name); `days` may be negative: expired then. A
+   * server's has `hosts`.
+   *
+   * @param options.subject as openssl takes it: `/O=system:masters/CN=admin`
+   */
+  sign(name: string, options?: { hosts?: readonly string[]; days?: number; subject?: string }): Certificate;
 }
 
 const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
@@ -26,14 +31,14 @@ export function newAuthority(dir: string, name: string): Authority {
 
   return {
     caFile: join(dir, `${name}.pem`),
-    sign(subject, { hosts = [], days = 2 } = {}) {
+    sign(file, { hosts = [], days = 2, subject = `/CN=${file}` } = {}) {
       const names = hosts.map((host) => `${/^[\d.]+$/.test(host) ? "IP" : "DNS"}:${host}`).join(",");
       const extension = names === "" ? [] : ["-addext", `subjectAltName=${names}`];
-      const files = ["-keyout", `${subject}.key`, "-out", `${subject}.csr`];
-      openssl("req", ...NEW_KEY, ...files, "-subj", `/CN=${subject}`, ...extension);
+      const files = ["-keyout", `${file}.key`, "-out", `${file}.csr`];
+      openssl("req", ...NEW_KEY, ...files, "-subj", subject, ...extension);
       const signer = ["-CA", `${name}.pem`, "-CAkey", `${name}.key`, "-CAcreateserial", "-copy_extensions", "copy"];
-      openssl("x509", "-req", "-in", `${subject}.csr`, ...signer, "-out", `${subject}.crt`, "-days", String(days));
-      return { certFile: join(dir, `${subject}.crt`), keyFile: join(dir, `${subject}.key`) };
+      openssl("x509", "-req", "-in", `${file}.csr`, ...signer, "-out", `${file}.crt`, "-days", String(days));
+      return { certFile: join(dir, `${file}.crt`), keyFile: join(dir, `${file}.key`) };
     },
   };
 }

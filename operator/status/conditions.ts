@@ -12,14 +12,7 @@ export interface Finding {
 }
 
 /** How one component of a resource fared. */
-export type Report = Fine | Trouble | Suspended;
-
-export interface Fine {
-  readonly kind: "Ok";
-  readonly message: string;
-  /** What a person should know all the same; default Succeeded. */
-  readonly reason?: Reason;
-}
+export type Report = { readonly kind: "Ok"; readonly message: string } | Trouble | Suspended;
 
 /** `Waiting` and `Failed` are looked at again by themselves, `Stalled` only after a change. */
 export interface Trouble {
@@ -67,8 +60,7 @@ export function componentFinding(type: ConditionType, reports: readonly Report[]
     return { type, status: suspended.status, reason: "Suspended", message: suspended.message };
   }
   const messages = reports.map((report) => report.message).filter((message) => message !== "");
-  const reason = reports.flatMap((report) => (report.kind === "Ok" ? (report.reason ?? []) : []))[0] ?? "Succeeded";
-  return { type, status: "True", reason, message: messages.join("; ") };
+  return { type, status: "True", reason: "Succeeded", message: messages.join("; ") };
 }
 
 function worstOf(reports: readonly Report[]): Trouble | undefined {
@@ -77,15 +69,11 @@ function worstOf(reports: readonly Report[]): Trouble | undefined {
 }
 
 /** `Ready`, and beside it `Reconciling` or `Stalled` while they hold: what kstatus and `kubectl wait` read. */
-export function summary(
-  reports: readonly Report[],
-  readyMessage: string,
-  readyReason: Reason = "Succeeded",
-): Finding[] {
+export function summary(reports: readonly Report[], readyMessage: string): Finding[] {
   const worst = worstOf(reports);
   if (worst === undefined) {
     const suspended = reports.find((report) => report.kind === "Suspended");
-    if (suspended === undefined) return [{ type: "Ready", status: "True", reason: readyReason, message: readyMessage }];
+    if (suspended === undefined) return [{ type: "Ready", status: "True", reason: "Succeeded", message: readyMessage }];
     return [{ type: "Ready", status: "True", reason: "Suspended", message: suspended.message }];
   }
   const { reason, message } = worst;
