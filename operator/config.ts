@@ -77,6 +77,13 @@ export const operatorConfig = z.strictObject({
   admin: z
     .strictObject({ host: z.string().default("0.0.0.0"), port: z.int().min(0).max(65_535).default(8080) })
     .prefault({}),
+  /** On Kubernetes: one of several replicas works, the others wait for its Lease in `namespace`. */
+  leaderElection: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      leaseName: z.string().min(1).default("audit-pipeline-operator"),
+    })
+    .prefault({}),
   concurrency: z.int().min(1).max(64).default(4),
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
@@ -97,13 +104,20 @@ export class ConfigError extends Error {
 
 const ENV_PREFIX = "AUDIT_PIPELINE__";
 
-/** @throws ConfigError */
-export function loadOperatorConfig(path: string | undefined, env: NodeJS.ProcessEnv): OperatorConfig {
+/**
+ * @param fallback what the platform says when neither environment nor file does
+ * @throws ConfigError
+ */
+export function loadOperatorConfig(
+  path: string | undefined,
+  env: NodeJS.ProcessEnv,
+  fallback: Pick<OperatorConfig, "clusterId"> | Record<string, never> = {},
+): OperatorConfig {
   const file = path === undefined ? {} : readFile(path);
   const problems: string[] = [];
   const config = loadConfigSync({
     schema: operatorConfig,
-    adapters: [{ name: "file", read: () => file }, environmentAdapter(env)],
+    adapters: [{ name: "fallback", read: () => fallback }, { name: "file", read: () => file }, environmentAdapter(env)],
     onError: (error) => {
       problems.push(...error.issues.map((issue) => `${issue.path.join(".") || "(root)"}: ${issue.message}`));
     },

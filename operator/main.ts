@@ -1,4 +1,4 @@
-import { buildProgram, type PlanFlags, runProgram, type StandaloneFlags } from "./cli/program.ts";
+import { buildProgram, type OperatorFlags, type PlanFlags, runProgram, type StandaloneFlags } from "./cli/program.ts";
 
 // `audit-pipeline get ... | head` closes our output early; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -14,6 +14,13 @@ const standalone = async (flags: StandaloneFlags) => {
   ]);
   await runStandalone(flags, makeControllers);
 };
+const operator = async (flags: OperatorFlags) => {
+  const [{ runOperator }, { makeControllers }] = await Promise.all([
+    import("./cli/operator.ts"),
+    import("./wiring.ts"),
+  ]);
+  await runOperator(flags, makeControllers);
+};
 const planWith = async ({ filename, config, state }: PlanFlags) => {
   const [{ plan }, { configOf }, { connect }] = await Promise.all([
     import("./cli/plan.ts"),
@@ -22,5 +29,5 @@ const planWith = async ({ filename, config, state }: PlanFlags) => {
   ]);
   return plan({ path: filename, config: configOf(config), stateDir: state, connect });
 };
-const program = buildProgram(standalone, planWith);
+const program = buildProgram({ standalone, operator, planWith });
 process.exitCode = await runProgram(program, process.argv);

@@ -1,4 +1,4 @@
-import type { MakeControllers } from "./cli/standalone.ts";
+import type { MakeControllers } from "./cli/controllers.ts";
 import type { OperatorConfig } from "./config.ts";
 import { auditPipelineReconciler } from "./controllers/audit-pipeline.ts";
 import { auditTopicReconciler } from "./controllers/audit-topic.ts";
@@ -7,7 +7,6 @@ import { connectKafka } from "./external/connect-kafka.ts";
 import { connectPostgres } from "./external/connect-postgres.ts";
 import { postgresLedger } from "./external/postgres-ledger.ts";
 import type { Receipts } from "./external/receipts.ts";
-import { fileReceipts } from "./standalone/receipts.ts";
 
 /** The world outside, as the controllers are given it. `close` ends every connection. */
 export function connect(config: OperatorConfig, receipts: Receipts): Deps & { close(): Promise<void> } {
@@ -22,8 +21,8 @@ export function connect(config: OperatorConfig, receipts: Receipts): Deps & { cl
 }
 
 /** What the operator runs, and what it is given to work with. */
-export const makeControllers: MakeControllers = (config, stateDir) => {
-  const deps = connect(config, fileReceipts(stateDir));
+export const makeControllers: MakeControllers = (config, receipts) => {
+  const deps = connect(config, receipts);
   const reconcilers = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
   return {
     // Each is only ever handed resources of its own kind.

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Planned } from "../dry-run/plan-resources.ts";
+import type { KubeFlags } from "../kubernetes/connect.ts";
 import { type Client, clientOf, requireState } from "./client.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
@@ -33,11 +34,19 @@ interface ScopeFlags {
   state?: string;
 }
 
-/** The command line of `audit-pipeline`. `standalone` runs until it is stopped. */
-export function buildProgram(
-  standalone: (flags: StandaloneFlags) => Promise<void>,
-  planWith: (flags: PlanFlags) => Promise<Planned>,
-): Command {
+export interface OperatorFlags extends KubeFlags {
+  config?: string;
+}
+
+/** Commands that need clients of the servers; the first two run until they are stopped. */
+export interface LongCommands {
+  standalone(flags: StandaloneFlags): Promise<void>;
+  operator(flags: OperatorFlags): Promise<void>;
+  planWith(flags: PlanFlags): Promise<Planned>;
+}
+
+/** The command line of `audit-pipeline`. */
+export function buildProgram({ standalone, operator, planWith }: LongCommands): Command {
   const program = new Command("audit-pipeline")
     .description("Audit pipelines from Kafka to PostgreSQL: the operator and its command line")
     .showHelpAfterError("(--help shows the usage)")
@@ -52,6 +61,14 @@ export function buildProgram(
     .addOption(new Option("--config <file>", "the operator's configuration").env("CONFIG_PATH"))
     .option("--leave-pods", "leave the sinks running when the operator is stopped", false)
     .action(standalone);
+
+  program
+    .command("operator")
+    .description("run the operator against a Kubernetes API server; the sinks run there as Deployments")
+    .addOption(new Option("--config <file>", "the operator's configuration").env("CONFIG_PATH"))
+    .addOption(kubeconfigOption())
+    .addOption(contextOption())
+    .action(operator);
 
   program
     .command("validate")
@@ -145,6 +162,10 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
     return error instanceof Failure ? error.exitCode : 1;
   }
 }
+
+const kubeconfigOption = () =>
+  new Option("--kubeconfig <file>", "the cluster's kubeconfig; default KUBECONFIG, then ~/.kube/config");
+const contextOption = () => new Option("--context <name>", "context of the kubeconfig");
 
 const stateOption = () =>
   new Option("--state <dir>", "the state folder of a standalone")

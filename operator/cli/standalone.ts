@@ -4,27 +4,21 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
-import { type Logger, pino } from "pino";
+import type { Logger } from "pino";
 import { ConfigError, loadOperatorConfig, type OperatorConfig } from "../config.ts";
-import type { Outcome, Reconciler, Resource } from "../runtime/controller.ts";
 import { serveHealth } from "../runtime/health-server.ts";
 import { controllerMetrics } from "../runtime/metrics.ts";
 import { admitResource } from "../standalone/admission.ts";
 import { serveControl } from "../standalone/control-socket.ts";
 import { followFolder } from "../standalone/manifest-folder.ts";
+import { fileReceipts } from "../standalone/receipts.ts";
 import { runEnds } from "../standalone/run-ends.ts";
 import { type Standalone, startStandalone } from "../standalone/standalone.ts";
 import { LockedError } from "../standalone/state-lock.ts";
+import type { MakeControllers } from "./controllers.ts";
 import { Failure } from "./failure.ts";
+import { operatorLog, warnOfMissingBackends } from "./operator-log.ts";
 import type { StandaloneFlags } from "./program.ts";
-
-/** What the controllers need of the world outside; closed when they have stopped. */
-export interface Controllers {
-  reconcilers: readonly Reconciler<Resource, Outcome>[];
-  close(): Promise<void>;
-}
-
-export type MakeControllers = (config: OperatorConfig, stateDir: string) => Controllers;
 
 /** Runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function runStandalone(flags: StandaloneFlags, makeControllers: MakeControllers): Promise<void> {
@@ -34,14 +28,7 @@ export async function runStandalone(flags: StandaloneFlags, makeControllers: Mak
   if (!(await stat(manifests).catch(() => undefined))?.isDirectory()) {
     throw new Failure(`-f ${manifests}: found no folder; it must be one that holds manifests`, 2);
   }
-  // Messages go to stderr; at once, so that none is lost when the process ends.
-  const log = pino(
-    {
-      ...{ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-      formatters: { level: (level) => ({ level }) },
-    },
-    pino.destination({ dest: 2, sync: true }),
-  );
+  const log = operatorLog(config);
   const stop = await start({ config, stateDir, manifests, log, makeControllers });
   const signal = await Promise.race(["SIGTERM", "SIGINT"].map((name) => once(process, name).then(() => name)));
   process.once("SIGTERM", () => process.exit(1)).once("SIGINT", () => process.exit(1));
@@ -73,14 +60,8 @@ async function start(options: StartOptions): Promise<(leavePods: boolean) => Pro
       ready: () => controllers.length > 0 && controllers.every((controller) => controller.synced()),
     });
     ends.push(() => health.close());
-    const { kafka, postgres } = config.backends;
-    if (kafka.length === 0 || postgres.length === 0) {
-      log.warn(
-        { kafka: kafka.length, postgres: postgres.length },
-        "No back-end of a kind is configured (--config): no pipeline can become Ready",
-      );
-    }
-    const { reconcilers, close } = makeControllers(config, stateDir);
+    warnOfMissingBackends(config, log);
+    const { reconcilers, close } = makeControllers(config, fileReceipts(stateDir));
     ends.push(close);
     const running = await startStandalone({
       ...{ stateDir, log, concurrency: config.concurrency, namespaces: config.watchNamespaces },

@@ -2,7 +2,7 @@ import { AUDIT_PIPELINE, type AuditPipeline, type InventoryItem } from "../../cr
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
-import { PIPELINE_LABEL } from "../desired/sink-labels.ts";
+import { OURS, PIPELINE_LABEL } from "../desired/sink-labels.ts";
 import type { KafkaGroups } from "../external/kafka-group.ts";
 import type { Key, Reconciler, Tools } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
@@ -35,9 +35,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     finalizer: `${GROUP}/teardown`,
     watches: [
       { kind: AUDIT_TOPIC.kind, map: readersOf },
-      { kind: "Deployment", map: labelKeys },
-      { kind: "Secret", map: labelKeys },
-      { kind: "ConfigMap", map: labelKeys },
+      ...["Deployment", "Secret", "ConfigMap"].map((kind) => ({ kind, labels: OURS, map: labelKeys })),
     ],
     interval: ({ spec }) => parseDurationMs(spec.interval),
 

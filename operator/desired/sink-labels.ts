@@ -4,14 +4,17 @@ import { GROUP } from "../../crds/v1alpha1/shared.ts";
 export function sinkLabels({ name }: { name: string }, sink: string): Record<string, string> {
   return {
     ...sinkSelector({ name }, sink),
+    ...OURS,
     "app.kubernetes.io/part-of": "audit-pipeline",
-    "app.kubernetes.io/managed-by": "audit-pipeline-operator",
   };
 }
 
 export function sinkSelector({ name }: { name: string }, sink: string): Record<string, string> {
   return { "app.kubernetes.io/name": "audit-sink", [PIPELINE_LABEL]: name, [SINK_LABEL]: sink };
 }
+
+/** On everything the operator makes: by it, it is told of its own objects and of no others. */
+export const OURS = { "app.kubernetes.io/managed-by": "audit-pipeline-operator" };
 
 /** Whose object it is: the pipeline's name, and the sink's. */
 export const PIPELINE_LABEL = `${GROUP}/pipeline`;

@@ -81,7 +81,7 @@ function target(base: URL, { path, query = {} }: Call): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, value);
   const prefix = base.pathname.replace(/\/$/, "");
-  return search.size === 0 ? `${prefix}${path}` : `${prefix}${path}?${search}`;
+  return search.size === 0 ? `${prefix}${path}` : `${prefix}${path}?${search.toString()}`;
 }
 
 const contentHeaders = ({ body, contentType = "application/json" }: Call) => ({
@@ -140,8 +140,9 @@ function connectionPool(kubeConfig: KubeConfig, base: URL): Pool {
 
 function identityOf({ ca, cert, key, servername, rejectUnauthorized }: RequestOptions): string {
   const hash = createHash("sha256");
-  for (const part of [ca, cert, key, servername, rejectUnauthorized]) hash.update(`${String(part)}\0`);
-  return hash.digest("hex");
+  // Authority, certificate and key are buffers here: the library reads them from file or kubeconfig.
+  const parts = [ca, cert, key, servername, rejectUnauthorized];
+  return hash.update(JSON.stringify(parts)).digest("hex");
 }
 
 function dispatcherOf(options: RequestOptions, kubeConfig: KubeConfig, base: URL): Dispatcher {

@@ -1,10 +1,4 @@
-import {
-  AlreadyExistsError,
-  ConflictError,
-  GoneError,
-  InvalidError,
-  NotFoundError,
-} from "../runtime/object-store.ts";
+import { AlreadyExistsError, ConflictError, GoneError, InvalidError, NotFoundError } from "../runtime/object-store.ts";
 
 /** metav1.Status, as far as it is read. */
 export interface ApiStatus {

@@ -61,7 +61,9 @@ function eventObject(event: EventDraft, fieldManager: string, eventTime: string)
 
 /** The same for the same (regarding, reason, note), so that a repetition finds the first. */
 function nameOf({ regarding, reason, note }: EventDraft): string {
-  const hash = createHash("sha256").update(JSON.stringify([regarding.uid, regarding.kind, reason, note])).digest("hex");
+  const hash = createHash("sha256")
+    .update(JSON.stringify([regarding.uid, regarding.kind, reason, note]))
+    .digest("hex");
   return `${regarding.name.slice(0, 200).replace(/[-.]+$/, "")}.${hash.slice(0, 16)}`;
 }
 
@@ -69,7 +71,10 @@ function shortened(note: string): string {
   const bytes = Buffer.from(note);
   if (bytes.length <= NOTE_BYTES) return note;
   // A character cut in half decodes as U+FFFD at the end.
-  return `${bytes.subarray(0, NOTE_BYTES - 8).toString().replace(/\uFFFD$/, "")}…`;
+  return `${bytes
+    .subarray(0, NOTE_BYTES - 8)
+    .toString()
+    .replace(/\uFFFD$/, "")}…`;
 }
 
 const microTime = (time: Date) => time.toISOString().replace("Z", "000Z");

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
 import type {
   ApplyConfiguration,
   Draft,
@@ -8,15 +7,14 @@ import type {
   ObjectRef,
   ObjectStore,
   WatchEvent,
+  WatchOptions,
 } from "../runtime/object-store.ts";
-import { ConflictError, NotFoundError } from "../runtime/object-store.ts";
+import { NotFoundError } from "../runtime/object-store.ts";
 import type { ApiClient } from "./api-client.ts";
-import { type ApiStatus, errorOf, FieldConflictError } from "./api-errors.ts";
+import { type ApiStatus, errorOf } from "./api-errors.ts";
+import { applyTo, isApplied, type Stored, statedOnly } from "./apply.ts";
 import { eventRecorder } from "./event-recorder.ts";
 import { apiVersionOf, pathOf } from "./kinds.ts";
-import { type ManagedFields, ownedPart } from "./owned-fields.ts";
-
-type Stored = KubeObject & { metadata: { managedFields?: readonly ManagedFields[] } };
 
 interface ObjectList {
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
@@ -27,6 +25,8 @@ export interface StoreOptions {
   readonly api: ApiClient;
   /** Under which name updates and status writes are recorded. */
   readonly fieldManager: string;
+  /** The namespaces it may see, when not all: a list of "all" is then made of theirs. */
+  readonly namespaces?: readonly string[];
   /** What recording an event came to, when it failed. */
   readonly onError?: (error: unknown) => void;
 }
@@ -36,7 +36,7 @@ const PAGE = 500;
 const WATCH_SECONDS = 1_800;
 
 /** The port to Kubernetes on a real API server. */
-export function kubernetesStore({ api, fieldManager, onError }: StoreOptions): ObjectStore {
+export function kubernetesStore({ api, fieldManager, namespaces = [], onError }: StoreOptions): ObjectStore {
   const settled = new Map<string, string>();
 
   const store: ObjectStore = {
@@ -46,22 +46,13 @@ export function kubernetesStore({ api, fieldManager, onError }: StoreOptions): O
     },
 
     async list<T extends KubeObject>(kind: string, options: ListOptions = {}) {
-      const items: T[] = [];
-      let page: ObjectList | undefined;
-      do {
-        const query = { limit: String(PAGE), continue: page?.metadata.continue, labelSelector: selector(options) };
-        page = await api.request<ObjectList>({ method: "GET", path: pathOf(kind, options.namespace), query });
-        // The items of a list do not say what they are.
-        const of = { apiVersion: apiVersionOf(kind), kind };
-        items.push(...page.items.map((item) => ({ ...of, ...item }) as unknown as T));
-      } while (page.metadata.continue !== undefined && page.metadata.continue !== "");
-      return { items, resourceVersion: page.metadata.resourceVersion };
+      if (options.namespace !== undefined || namespaces.length === 0) return listOne<T>(kind, options);
+      const lists = await Promise.all(namespaces.map((namespace) => listOne<T>(kind, { ...options, namespace })));
+      // Lists of several namespaces have no version in common: nothing can be watched from here.
+      return { items: lists.flatMap(({ items }) => items), resourceVersion: "" };
     },
 
-    async *watch<T extends KubeObject>(
-      kind: string,
-      { signal, resourceVersion, ...options }: ListOptions & { resourceVersion: string; signal: AbortSignal },
-    ) {
+    async *watch<T extends KubeObject>(kind: string, { signal, resourceVersion, ...options }: WatchOptions) {
       const query = {
         watch: "true",
         allowWatchBookmarks: "true",
@@ -102,13 +93,17 @@ export function kubernetesStore({ api, fieldManager, onError }: StoreOptions): O
         const known = settled.get(path) === `${live.metadata.resourceVersion} ${fingerprint}`;
         if (known || isApplied(live, stated, options.fieldManager)) return live as unknown as T;
       }
-      const applied = await applyTo(path, stated, options.fieldManager);
+      const applied = await applyTo(api, path, stated, options.fieldManager);
       // The server may keep a value in another form than it was stated in (0.5 cores as 500m): do not send it again.
       settled.set(path, `${applied.metadata.resourceVersion} ${fingerprint}`);
       return applied as unknown as T;
     },
 
-    async patchStatus<T extends KubeObject>(ref: ObjectRef, status: unknown, options: { resourceVersion?: string } = {}) {
+    async patchStatus<T extends KubeObject>(
+      ref: ObjectRef,
+      status: unknown,
+      options: { resourceVersion?: string } = {},
+    ) {
       const { resourceVersion } = options;
       const unchanged = { op: "add", path: "/metadata/resourceVersion", value: resourceVersion };
       return api.request<T>({
@@ -130,47 +125,18 @@ export function kubernetesStore({ api, fieldManager, onError }: StoreOptions): O
   };
   return store;
 
-  /** First without force: what a person changed by hand is taken back, what another applier states is a conflict. */
-  async function applyTo(path: string, stated: ApplyConfiguration, manager: string): Promise<Stored> {
-    const patch = (force: boolean) =>
-      api.request<Stored>({
-        ...{ method: "PATCH" as const, path, contentType: "application/apply-patch+yaml", body: stated },
-        query: { fieldManager: manager, force: String(force) },
-      });
-    try {
-      return await patch(false);
-    } catch (error) {
-      if (!(error instanceof FieldConflictError)) throw error;
-      const live = await api.request<Stored>({ method: "GET", path });
-      const appliers = live.metadata.managedFields?.filter(({ operation }) => operation === "Apply") ?? [];
-      const rivals = error.managers.filter((name) => appliers.some(({ manager: applier }) => applier === name));
-      if (rivals.length > 0) throw new ConflictError(`${error.message} (applied by ${rivals.join(", ")})`);
-      return patch(true);
-    }
+  async function listOne<T extends KubeObject>(kind: string, options: ListOptions) {
+    const items: T[] = [];
+    let page: ObjectList | undefined;
+    do {
+      const query = { limit: String(PAGE), continue: page?.metadata.continue, labelSelector: selector(options) };
+      page = await api.request<ObjectList>({ method: "GET", path: pathOf(kind, options.namespace), query });
+      // The items of a list do not say what they are.
+      const of = { apiVersion: apiVersionOf(kind), kind };
+      items.push(...page.items.map((item) => ({ ...of, ...item }) as unknown as T));
+    } while (page.metadata.continue !== undefined && page.metadata.continue !== "");
+    return { items, resourceVersion: page.metadata.resourceVersion };
   }
-}
-
-/** What is stated, as the server keeps it: a Secret's stringData is data, which server-side apply does not see to. */
-function statedOnly({ status: _, stringData, ...configuration }: ApplyConfiguration): ApplyConfiguration {
-  const plain = JSON.parse(JSON.stringify(configuration)) as ApplyConfiguration;
-  if (typeof stringData !== "object" || stringData === null) return plain;
-  const encoded = Object.entries(stringData).map(([name, text]) => [name, Buffer.from(String(text)).toString("base64")]);
-  return { ...plain, data: { ...(plain["data"] as object | undefined), ...Object.fromEntries(encoded) } };
-}
-
-/** Whether the live object already is what the manager states, and the manager owns nothing beyond it. */
-function isApplied(live: Stored, stated: ApplyConfiguration, manager: string): boolean {
-  const entries = live.metadata.managedFields ?? [];
-  const own = entries.find(
-    (entry) => entry.manager === manager && entry.operation === "Apply" && entry.subresource === undefined,
-  );
-  if (own?.fieldsV1 === undefined) return false;
-  const { apiVersion: _version, kind: _kind, metadata, ...rest } = stated;
-  const { name: _name, namespace: _namespace, uid, resourceVersion, ...stateMetadata } = metadata;
-  if (uid !== undefined && uid !== live.metadata.uid) return false;
-  if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion) return false;
-  const wanted = Object.keys(stateMetadata).length === 0 ? rest : { ...rest, metadata: stateMetadata };
-  return isDeepStrictEqual(ownedPart(live, own.fieldsV1), wanted);
 }
 
 const hashOf = (value: unknown) => createHash("sha256").update(JSON.stringify(value)).digest("base64");

@@ -17,8 +17,7 @@ export function configMapReceipts(store: ObjectStore, namespace: string): Receip
   const refOf = (subject: Pick<ReceiptSubject, "kind" | "namespace" | "name">) => ({
     ...{ kind: "ConfigMap", namespace, name: receiptName(subject) },
   });
-  const find = (subject: Pick<ReceiptSubject, "kind" | "namespace" | "name">) =>
-    store.get<ConfigMap>(refOf(subject));
+  const find = (subject: Pick<ReceiptSubject, "kind" | "namespace" | "name">) => store.get<ConfigMap>(refOf(subject));
 
   const add: Receipts["add"] = async (subject, items) => {
     const found = await find(subject);
@@ -47,7 +46,10 @@ export function configMapReceipts(store: ObjectStore, namespace: string): Receip
   };
 }
 
-const draftOf = ({ kind, namespace, name }: { kind: string; namespace: string; name: string }, subject: ReceiptSubject) => ({
+const draftOf = (
+  { kind, namespace, name }: { kind: string; namespace: string; name: string },
+  subject: ReceiptSubject,
+) => ({
   kind,
   metadata: {
     ...{ name, namespace },

@@ -52,6 +52,8 @@ export interface Tools<R extends Resource> {
 /** Another kind whose changes (status too) wake resources of this controller. */
 export interface SecondaryWatch {
   kind: string;
+  /** Only objects with these labels; what somebody else's controllers do is then not even sent to us. */
+  labels?: Record<string, string>;
   /** The object as it is now, or as it last was when deleted. */
   map(object: KubeObject, store: ObjectStore): readonly Key[] | Promise<readonly Key[]>;
 }

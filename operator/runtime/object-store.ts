@@ -18,7 +18,7 @@ export interface ObjectMeta {
   uid: string;
   /** Opaque: compare for equality only. */
   resourceVersion: string;
-  /** Moves when the spec (or, for kinds without one, the content) changes; never on status or metadata. */
+  /** Moves when the spec changes; never on status or metadata. Of no meaning for kinds without a spec. */
   generation: number;
   /** RFC 3339, seconds. */
   creationTimestamp: string;
@@ -60,6 +60,13 @@ export interface ListOptions {
   labels?: Record<string, string>;
 }
 
+export interface WatchOptions extends ListOptions {
+  /** Of the list that the watch goes on from. */
+  resourceVersion: string;
+  signal: AbortSignal;
+}
+
+/** What a watch tells of the objects that were asked for; one that lost a label asked for is told as deleted. */
 export type WatchEvent<T extends KubeObject = KubeObject> =
   | { type: "Added" | "Modified" | "Deleted"; object: T }
   /** Nothing changed, but everything up to this version has been delivered. */
@@ -79,10 +86,7 @@ export interface ObjectStore {
   get<T extends KubeObject>(ref: ObjectRef): Promise<T | undefined>;
   list<T extends KubeObject>(kind: string, options?: ListOptions): Promise<{ items: T[]; resourceVersion: string }>;
   /** Ordered, each change once, from after `resourceVersion`; throws GoneError when that is too old. Ends on abort. */
-  watch<T extends KubeObject>(
-    kind: string,
-    options: { resourceVersion: string; signal: AbortSignal },
-  ): AsyncIterable<WatchEvent<T>>;
+  watch<T extends KubeObject>(kind: string, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
   /** Throws AlreadyExistsError. */
   create<T extends KubeObject>(object: Draft<T>): Promise<T>;
   /** Spec and metadata; status is left as it is. Throws ConflictError when the object moved on, NotFoundError when gone. */

@@ -98,22 +98,32 @@ export function runController<R extends Resource, O extends Outcome>(
   const wake = ({ namespace, name }: Key): void => {
     if (namespaces.length === 0 || namespaces.includes(namespace)) queue.add(`${namespace}/${name}`);
   };
-  const watch = (kind: string, onChange: (object: KubeObject, before: Seen | undefined, deleted: boolean) => void) =>
-    runWatch({
-      ...{ store, kind, signal, log, relistMs, onChange },
-      onAlive: () => {
-        lastSeen.set(kind, performance.now());
-        metrics?.alive(kind);
-      },
-    });
+  const scopes = namespaces.length === 0 ? [undefined] : namespaces;
+  const idsOf = (kind: string) => scopes.map((namespace) => `${kind}/${namespace ?? ""}`);
+  /** One watch for all namespaces, or one for each: rights on some namespaces are then enough. */
+  const watch = (
+    kind: string,
+    labels: Record<string, string> | undefined,
+    onChange: (object: KubeObject, before: Seen | undefined, deleted: boolean) => void,
+  ) =>
+    scopes.map((namespace) =>
+      runWatch({
+        ...{ store, kind, signal, log, relistMs, onChange },
+        scope: { ...(namespace !== undefined && { namespace }), ...(labels && { labels }) },
+        onAlive: () => {
+          lastSeen.set(`${kind}/${namespace ?? ""}`, performance.now());
+          metrics?.alive(kind);
+        },
+      }),
+    );
 
-  const kinds = [reconciler.kind, ...(reconciler.watches ?? []).map(({ kind }) => kind)];
+  const watched = [reconciler.kind, ...(reconciler.watches ?? []).map(({ kind }) => kind)].flatMap(idsOf);
   const running = [
-    watch(reconciler.kind, (object, before, deleted) => {
+    ...watch(reconciler.kind, undefined, (object, before, deleted) => {
       if (!deleted && wakes(object, before)) wake(object.metadata);
     }),
-    ...(reconciler.watches ?? []).map(({ kind, map }) =>
-      watch(kind, (object) => {
+    ...(reconciler.watches ?? []).flatMap(({ kind, labels, map }) =>
+      watch(kind, labels, (object) => {
         // Through a promise, so that a mapping that throws ends up in the log and not in the watch.
         void Promise.resolve()
           .then(() => map(object, store))
@@ -127,8 +137,8 @@ export function runController<R extends Resource, O extends Outcome>(
   const started = performance.now();
   return {
     wake,
-    synced: () => kinds.every((kind) => lastSeen.has(kind)),
-    alive: () => kinds.every((kind) => performance.now() - (lastSeen.get(kind) ?? started) < 3 * relistMs),
+    synced: () => watched.every((id) => lastSeen.has(id)),
+    alive: () => watched.every((id) => performance.now() - (lastSeen.get(id) ?? started) < 3 * relistMs),
     stopped: Promise.all(running).then(() => queue.stop()),
   };
 }

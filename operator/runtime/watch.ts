@@ -1,13 +1,15 @@
 import type { Logger } from "pino";
 import { backoffMs, sleep } from "./backoff.ts";
-import { GoneError, type KubeObject, type ObjectStore, type WatchEvent } from "./object-store.ts";
+import { GoneError, type KubeObject, type ListOptions, type ObjectStore, type WatchEvent } from "./object-store.ts";
 
 /** What is remembered of an object: enough to compare and to map it to its owner, and no Secret's data. */
 export type Seen = Pick<KubeObject, "apiVersion" | "kind" | "metadata">;
 
-export interface WatchOptions {
+export interface WatchRun {
   store: ObjectStore;
   kind: string;
+  /** Which objects of the kind; all when absent. */
+  scope?: ListOptions;
   signal: AbortSignal;
   log: Logger;
   /** Must only enqueue. `before` is undefined for an object not seen before; `deleted` when it is gone. */
@@ -22,7 +24,7 @@ export interface WatchOptions {
  * List, then watch, for ever: a broken watch is resumed with back-off, one that is too old or too long alive starts over
  * with a list, and what the watch missed is then told as changes. Returns when the signal is aborted.
  */
-export async function runWatch(options: WatchOptions): Promise<void> {
+export async function runWatch(options: WatchRun): Promise<void> {
   const { kind, signal, log, relistMs = 600_000 } = options;
   const seen = new Map<string, Seen>();
   let failures = 0;
@@ -44,8 +46,8 @@ export async function runWatch(options: WatchOptions): Promise<void> {
   }
 }
 
-async function relist({ store, kind, onChange, onAlive }: WatchOptions, seen: Map<string, Seen>): Promise<string> {
-  const { items, resourceVersion } = await store.list(kind);
+async function relist({ store, kind, scope, onChange, onAlive }: WatchRun, seen: Map<string, Seen>): Promise<string> {
+  const { items, resourceVersion } = await store.list(kind, scope);
   const present = new Set(items.map(keyOf));
   for (const [key, before] of seen) {
     if (present.has(key)) continue;
@@ -58,12 +60,12 @@ async function relist({ store, kind, onChange, onAlive }: WatchOptions, seen: Ma
 }
 
 async function follow(
-  { store, kind, onChange, onAlive }: WatchOptions,
+  { store, kind, scope, onChange, onAlive }: WatchRun,
   seen: Map<string, Seen>,
   resourceVersion: string,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const event of store.watch(kind, { resourceVersion, signal })) {
+  for await (const event of store.watch(kind, { ...scope, resourceVersion, signal })) {
     onAlive?.();
     if (event.type === "Bookmark") continue;
     if (event.type === "Deleted") gone(event, seen, onChange);
@@ -71,7 +73,7 @@ async function follow(
   }
 }
 
-function changed(object: KubeObject, seen: Map<string, Seen>, onChange: WatchOptions["onChange"]): void {
+function changed(object: KubeObject, seen: Map<string, Seen>, onChange: WatchRun["onChange"]): void {
   const key = keyOf(object);
   const before = seen.get(key);
   if (before?.metadata.resourceVersion === object.metadata.resourceVersion) return;
@@ -82,7 +84,7 @@ function changed(object: KubeObject, seen: Map<string, Seen>, onChange: WatchOpt
 function gone(
   { object }: Extract<WatchEvent, { object: unknown }>,
   seen: Map<string, Seen>,
-  onChange: WatchOptions["onChange"],
+  onChange: WatchRun["onChange"],
 ): void {
   const before = seen.get(keyOf(object));
   seen.delete(keyOf(object));

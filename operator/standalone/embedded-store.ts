@@ -14,6 +14,7 @@ import {
   type ObjectMeta,
   type ObjectRef,
   type ObjectStore,
+  type WatchOptions,
 } from "../runtime/object-store.ts";
 import { type Admit, admitBuiltIn, withoutStringData } from "./admit.ts";
 import { countEvent } from "./event-count.ts";
@@ -77,20 +78,24 @@ class FolderStore implements EmbeddedStore {
     return found && copy<T>(found.object);
   }
 
-  async list<T extends KubeObject>(kind: string, { namespace, labels = {} }: ListOptions = {}) {
+  async list<T extends KubeObject>(kind: string, { namespace, labels }: ListOptions = {}) {
     const items = [...this.#objects.values()]
       .map(({ object }) => object)
       .filter(
         (object) => object.kind === kind && (namespace ?? object.metadata.namespace) === object.metadata.namespace,
       )
-      .filter(({ metadata }) => Object.entries(labels).every(([name, value]) => metadata.labels?.[name] === value))
+      .filter((object) => hasLabels(object, labels))
       .sort((a, b) => (idOf(refOf(a)) < idOf(refOf(b)) ? -1 : 1));
     return { items: items.map((object) => copy<T>(object)), resourceVersion: String(this.#version) };
   }
 
-  async *watch<T extends KubeObject>(kind: string, options: { resourceVersion: string; signal: AbortSignal }) {
+  async *watch<T extends KubeObject>(kind: string, options: WatchOptions) {
     for await (const event of this.#history.watch(kind, options.resourceVersion, options.signal)) {
-      yield event as { type: "Added" | "Modified" | "Deleted"; object: T };
+      const { type, object } = event as { type: "Added" | "Modified" | "Deleted"; object: T };
+      if ((options.namespace ?? object.metadata.namespace) !== object.metadata.namespace) continue;
+      if (hasLabels(object, options.labels)) yield { type, object };
+      // It may have had them before.
+      else if (type === "Modified") yield { type: "Deleted" as const, object };
     }
   }
 
@@ -311,6 +316,9 @@ function normal(object: Content): unknown {
   const metadata = Object.entries(object.metadata).filter(([, value]) => !isEmpty(value));
   return { ...object, metadata: Object.fromEntries(metadata) };
 }
+
+const hasLabels = ({ metadata }: KubeObject, labels: Record<string, string> = {}) =>
+  Object.entries(labels).every(([name, value]) => metadata.labels?.[name] === value);
 
 const isEmpty = (value: unknown) => typeof value === "object" && value !== null && Object.keys(value).length === 0;
 

@@ -54,7 +54,7 @@ export async function startOperator(
   { stateDir = stateFolder(), sink = realSink }: { stateDir?: string; sink?: readonly string[] } = {},
 ): Promise<TestOperator> {
   const { file, remove } = writeOperatorConfig(servers);
-  const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), stateDir);
+  const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir));
   const running: Standalone = await startStandalone({
     stateDir,
     log: pino({ level: process.env["LOG_LEVEL"] ?? "silent" }),
