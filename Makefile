@@ -1,6 +1,6 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants
+.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants crash-sweep
 
 run := hack/node.sh
 
@@ -42,3 +42,6 @@ clean: ## Stop and remove everything this clone made, except the downloads it sh
 
 mutants: setup ## Break the code on purpose, one way at a time, and see the tests notice
 	@$(run) node test/mutants/run.ts
+
+crash-sweep: setup ## Kill the operator at every write it makes anywhere, and compare the end with the undisturbed one
+	@$(run) node test/sweep/run.ts $(if $(POINTS),--points $(POINTS)) $(if $(SEED),--seed $(SEED))
