@@ -102,10 +102,9 @@ async function killAtEach(points: readonly Point[]): Promise<void> {
   await Promise.all(Array.from({ length: options.atOnce }, work));
 }
 
-const broken = (error: unknown) => ({
-  killed: true,
-  problems: [error instanceof Error ? (error.stack ?? error.message) : String(error)],
-});
+function broken(error: unknown) {
+  return { killed: true, problems: [error instanceof Error ? (error.stack ?? error.message) : String(error)] };
+}
 
 function report({ reference, call, phase }: Point, problems: readonly string[]): void {
   failures += 1;

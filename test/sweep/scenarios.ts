@@ -10,6 +10,8 @@ export interface Scenario {
   readonly before: readonly Act[];
   /** What is disturbed. */
   readonly act: Act;
+  /** What the user does before the next operator starts. How far the first one came is then in the receipts, and only there. */
+  readonly whileDead?: Act;
 }
 
 const ledger = (over: object = {}, postgres: object = {}) => ({ name: "ledger", ...over, postgres });
@@ -63,4 +65,11 @@ export const scenarios: readonly Scenario[] = [
     act: remove,
   },
   { name: "re-create-deleted", before: [declare(allGone, CONFIRMED), remove], act: declare(allGone, CONFIRMED) },
+  { name: "create-then-delete", before: [], act: declare(allGone, CONFIRMED), whileDead: remove },
+  {
+    name: "add-then-roll-back",
+    before: [declare({}, CONFIRMED)],
+    act: declare({ sinks: [ledger(), second(GONE)] }, CONFIRMED),
+    whileDead: declare({}, CONFIRMED),
+  },
 ];
