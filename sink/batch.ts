@@ -106,14 +106,28 @@ export const lastOffsetOf = (item: Item): bigint => (item.kind === "Gone" ? item
 /**
  * Says what becomes of every offset, given what the ledger is known to hold already: an event that is not in `known`
  * and comes first in the batch is taken for new. Where that is wrong the transaction fails as a whole, and the batch is
- * planned again with what was looked up.
+ * planned again with what was looked up. `expiresBeforeMs`: an event recorded before is Expired, whatever else it is.
  */
-export function planBatch(topicId: Buffer, parts: readonly PartitionItems[], known: KnownEvents): WritePlan {
-  const plan = { topicId, stored: [], skipped: [], conflicts: [], deadLetterReasons: [], advances: [] } as Draft;
+export function planBatch(
+  topicId: Buffer,
+  parts: readonly PartitionItems[],
+  known: KnownEvents,
+  expiresBeforeMs?: bigint,
+): WritePlan {
+  const plan = {
+    topicId,
+    stored: [],
+    skipped: [],
+    conflicts: [],
+    deadLetterReasons: [],
+    advances: [],
+    expiresBeforeMs,
+  } as Draft;
   const seen = new Map<string, Buffer>(known);
 
   for (const part of [...parts].sort((a, b) => a.partition - b.partition)) planPartition(plan, part, seen);
-  return plan;
+  const { expiresBeforeMs: _, ...written } = plan;
+  return written;
 }
 
 interface Draft {
@@ -123,6 +137,7 @@ interface Draft {
   readonly conflicts: ConflictRow[];
   readonly deadLetterReasons: ErrorReason[];
   readonly advances: Advance[];
+  readonly expiresBeforeMs?: bigint | undefined;
 }
 
 function planPartition(plan: Draft, { partition, position, items }: PartitionItems, seen: Map<string, Buffer>): void {
@@ -152,7 +167,7 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
 
   const { offset, recordedAtMs } = item;
   const { tenant, sha256 } = item.kind === "Event" ? item.event : item;
-  const decided = item.kind === "Event" ? dispositionOf(item.event, seen) : disposition.DeadLettered;
+  const decided = item.kind === "Event" ? dispositionOf(item, seen, plan.expiresBeforeMs) : disposition.DeadLettered;
   const chain = extendChain(previous, of, { disposition: decided, offset, recordedAtMs, tenant, sha256 });
 
   if (item.kind === "Event" && decided === disposition.Stored) plan.stored.push({ partition, item, chain });
@@ -173,7 +188,13 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
   return chain;
 }
 
-function dispositionOf(event: AuditEvent, seen: Map<string, Buffer>): Disposition {
+function dispositionOf(
+  { event, recordedAtMs }: EventItem,
+  seen: Map<string, Buffer>,
+  expiresBeforeMs: bigint | undefined,
+): Disposition {
+  // Its id is not remembered either: that goes with the events of its month.
+  if (expiresBeforeMs !== undefined && recordedAtMs < expiresBeforeMs) return disposition.Expired;
   const key = keyText(event.key);
   const first = seen.get(key);
   if (first === undefined) {

@@ -86,7 +86,11 @@ export const sinkConfig = z.strictObject({
       maxSize: bytes.default(262_144),
     })
     .prefault({}),
-  store: z.strictObject({ postgres: postgresConfig }),
+  store: z.strictObject({
+    postgres: postgresConfig,
+    /** Absent: everything is stored. Else a record older than the start of the month so many back is Expired. */
+    retention: z.strictObject({ months: z.int().min(1).max(1_200) }).optional(),
+  }),
   delivery: deliveryConfig.prefault({}),
   admin: z.strictObject({ host: z.string().default("0.0.0.0"), port: port.default(8080) }).prefault({}),
   /** How long SIGTERM may drain before what is not settled is left to the successor. */

@@ -24,6 +24,8 @@ export interface SettleDeps {
   readonly log: Logger;
   /** Whether this claim still stands: what was revoked while the store was down is dropped. */
   readonly isOurs: (partition: number, epoch: bigint) => boolean;
+  /** Milliseconds since 1970: events recorded before are Expired. Absent: none ever is. */
+  readonly expiresBeforeMs?: (() => bigint) | undefined;
   /** Called with everything that a transaction brought into the ledger. */
   readonly written: (plan: WritePlan, seconds: number) => void;
 }
@@ -127,7 +129,7 @@ export class Settler {
     state.tried = countOf(parts);
     const known = await this.#lookUp(parts, state.lookUp);
 
-    const plan = planBatch(topicId, parts, known);
+    const plan = planBatch(topicId, parts, known, this.#deps.expiresBeforeMs?.());
     state.unsure = plan;
     const began = performance.now();
     await ledger.write(plan);

@@ -12,6 +12,7 @@ import { Gate } from "./gate.ts";
 import type { EventLogReader, EventLogWriter, KafkaClient, KafkaConnection } from "./kafka/port.ts";
 import { type PartitionGauge, sinkMetrics } from "./metrics.ts";
 import { Partitions } from "./partitions.ts";
+import { expiryBoundaryMs } from "./retention.ts";
 import { Settler } from "./settle.ts";
 import type { Ledger } from "./stores/ledger.ts";
 
@@ -109,6 +110,7 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
     gate,
     deadLetters,
     log,
+    expiresBeforeMs: expiry(config),
     isOurs: (partition, epoch) => partitions.isOurs(partition, epoch),
     written: (plan, seconds) => metrics.written(plan, seconds, Date.now()),
   });
@@ -195,6 +197,10 @@ async function close(state: State, admin: AdminServer): Promise<void> {
 
 function* gauges(partitions: Partitions | undefined): Iterable<PartitionGauge> {
   for (const { number, lag, held } of partitions?.all ?? []) yield { number, lag, held };
+}
+
+function expiry({ store: { retention } }: SinkConfig): (() => bigint) | undefined {
+  return retention && (() => expiryBoundaryMs(Date.now(), retention.months));
 }
 
 function tenantOf({ events, pipeline }: SinkConfig): string | undefined {

@@ -53,6 +53,11 @@ export const REASONS = {
   SchemaConflict: "The schema, or a table in it, exists and belongs to another owner.",
   RoleConflict: "A role exists and belongs to another owner.",
   ProbeFailed: "A login could do what it must not, or could not do what it must.",
+  RetentionUnconfirmed:
+    "A shorter retention would drop several months at once, or one early: the annotation auditpipeline.io/confirm-retention is missing; the message lists the months.",
+  ChainBroken:
+    "A month that retention should drop is kept, because its hash chain does not hold; the message says where.",
+  MonthDropped: "Retention dropped a month of events; the note says which, and how many events it held.",
   PartitionMissing: "A monthly partition that records need does not exist yet.",
 
   SecretMissing: "A Secret is missing or lacks a key.",

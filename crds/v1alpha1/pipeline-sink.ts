@@ -43,6 +43,26 @@ const postgres = withRules(
       })
       .prefault({})
       .describe("Monthly partitions of the tables. Default three months ahead; applied live."),
+    retention: z
+      .strictObject({
+        months: z
+          .int()
+          .min(1)
+          .max(1_200)
+          .describe(
+            "Whole months that every event is kept. Required; a change restarts the sink's pods, and one that drops several months at once needs the annotation auditpipeline.io/confirm-retention. Example: 84.",
+          ),
+        action: z
+          .enum(["DetachAndDrop", "Keep"])
+          .default("DetachAndDrop")
+          .describe(
+            "What happens to a month that is older. Default DetachAndDrop; Keep holds every drop back; applied live.",
+          ),
+      })
+      .optional()
+      .describe(
+        "How long events are kept. Default for ever; docs/retention.md. Applied live, the sink's pods restart.",
+      ),
   }),
   fixedOnceCreated("database", NEW_SINK),
 );

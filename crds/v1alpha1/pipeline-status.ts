@@ -41,6 +41,13 @@ export const auditPipelineStatus = z.strictObject({
                 .strictObject({
                   first: z.string().max(10).optional().describe("Oldest month, as 2026-01."),
                   last: z.string().max(10).optional().describe("Newest month, as 2026-04."),
+                  nextDrop: z
+                    .string()
+                    .max(10)
+                    .optional()
+                    .describe(
+                      "Day, as 2026-05-01, on which retention drops the next month; absent where none ever goes.",
+                    ),
                 })
                 .optional()
                 .describe("Monthly partitions that exist."),

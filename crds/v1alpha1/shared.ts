@@ -33,6 +33,7 @@ export const ANNOTATIONS = {
   paused: `${GROUP}/paused`,
   reconcileAt: `${GROUP}/reconcile-at`,
   confirmDelete: `${GROUP}/confirm-delete`,
+  confirmRetention: `${GROUP}/confirm-retention`,
   adminAddress: `${GROUP}/admin-address`,
 } as const;
 
@@ -41,6 +42,8 @@ export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOT
   [ANNOTATIONS.reconcileAt]: "Any new value on a resource starts a reconcile now.",
   [ANNOTATIONS.confirmDelete]:
     "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
+  [ANNOTATIONS.confirmRetention]:
+    "On an AuditPipeline, `<sink>=<months>`, several with commas: a retention of so many months may drop several months of that sink at once.",
   [ANNOTATIONS.adminAddress]: "On a pod of standalone: where its health and metrics are served. Written by the runner.",
 };
 

@@ -7,6 +7,7 @@ import type { Key } from "../runtime/controller.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
 import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { isDropDue, oldestKeptMs } from "./sink-retention.ts";
 
 /** A sink that met a missing month waits for it, so this is how long it waits at the most. */
 const WANTED_POLL_MS = 10_000;
@@ -47,9 +48,16 @@ export async function keepMonths(
       if (wanted.length === 0 && !isAheadDue) return;
 
       const { precreate } = sink.postgres.partitioning;
-      const months = desiredMonths({ nowMs: deps.now().getTime(), precreate, wanted });
+      const months = desiredMonths({
+        nowMs: deps.now().getTime(),
+        precreate,
+        wanted,
+        notBeforeMs: oldestKeptMs(sink, deps),
+      });
       const attached = await attachMissing(access, ledger.schema, months);
       lookedAhead.set(id, performance.now());
+      // Made here, dropped in a pass only: a resource that is paused or refused loses nothing.
+      if (isAheadDue && (await isDropDue(sink, access, deps))) wake({ namespace, name });
       if (attached.length === 0) return;
       log.info({ namespace, name, sink: sink.name, months: attached }, "Attached months");
       wake({ namespace, name });

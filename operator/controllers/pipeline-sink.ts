@@ -25,6 +25,7 @@ import {
   type ReachablePlace,
   type ReadyLedger,
 } from "./sink-ledger.ts";
+import { retireMonths } from "./sink-retention.ts";
 import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
 
 interface SinkStep {
@@ -82,10 +83,15 @@ export async function ensureSink(
     const { report } = workload.value;
     attempts.note(report, report.kind === "Waiting" ? ROLLOUT_LOOK_MS : undefined);
   }
+  // Last: it may take long, and nothing waits for it.
+  const retired = await attempts.run(() => retireMonths({ pipeline, sink, access: ready.access }, tools, deps));
   const flow = await attempts.run(() => measureFlow(full, ready));
   if ("value" in flow) attempts.note(flow.value.report, flow.value.lookAgainMs);
   return {
     ...found,
+    // A reader who holds up a drop is no trouble of the store's; a drop that only a person can decide about is.
+    ...("report" in retired && retired.report.kind !== "Waiting" ? { store: retired.report } : {}),
+    ...("value" in retired ? { ledger: { ...ledger, nextDropMs: retired.value.nextDropMs } } : {}),
     credentials: ok("The writer can write and do no more"),
     workload: "report" in workload ? workload.report : workload.value.report,
     ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),

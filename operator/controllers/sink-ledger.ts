@@ -16,6 +16,7 @@ import type { Deps } from "./deps.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
 import { recordSink } from "./recorded-sinks.ts";
 import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
+import { oldestKeptMs } from "./sink-retention.ts";
 
 /** Where one sink's ledger is, and whose it is. */
 export interface LedgerPlace {
@@ -81,6 +82,7 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     precreate: sink.postgres.partitioning.precreate,
     oldestRecordMs: input.oldestRecordMs,
     wanted,
+    notBeforeMs: oldestKeptMs(sink, deps),
   });
   const desired = desiredLedger(place, months, passwords);
   const observed = await access.observe();

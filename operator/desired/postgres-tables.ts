@@ -107,6 +107,29 @@ export function ledgerTables(schema: string): readonly string[] {
       PRIMARY KEY (topic_id, partition)
     ) WITH (fillfactor = 50)`,
 
+    // What retention took away: the months, and for each run of offsets the chain after it (docs/retention.md).
+    `CREATE TABLE IF NOT EXISTS ${schema}.dropped_months (
+      id uuid PRIMARY KEY,
+      table_name text COLLATE "C" NOT NULL,
+      from_time timestamptz NOT NULL,
+      to_time timestamptz NOT NULL,
+      retention_months integer NOT NULL,
+      events bigint,
+      begun_at timestamptz NOT NULL,
+      ranges_at timestamptz,
+      dropped_at timestamptz,
+      forgotten_at timestamptz
+    )`,
+    `CREATE TABLE IF NOT EXISTS ${schema}.dropped_ranges (
+      drop_id uuid NOT NULL,
+      topic_id uuid NOT NULL,
+      partition integer NOT NULL,
+      "offset" bigint NOT NULL,
+      last_offset bigint NOT NULL,
+      chain bytea NOT NULL
+    )`,
+    `CREATE INDEX IF NOT EXISTS dropped_ranges_position ON ${schema}.dropped_ranges (topic_id, partition, "offset")`,
+
     `CREATE OR REPLACE VIEW ${schema}.audit_events AS SELECT
       id, event_time AS occurred_at, recorded_at AS ingested_at, source, type, subject, actor_type, actor_id,
       target_type AS resource_type, target_id AS resource_id, action, outcome, reason, trace_id, details

@@ -19,12 +19,15 @@ export interface SinkInput {
 
 /** What the sink reads from its ConfigMap. User and password are not in it: they come from the Secret, by environment. */
 export type RenderedSinkConfig = Omit<SinkConfigInput, "store"> & {
-  store: { postgres: Omit<SinkConfigInput["store"]["postgres"], "user" | "password"> };
+  store: Omit<SinkConfigInput["store"], "postgres"> & {
+    postgres: Omit<SinkConfigInput["store"]["postgres"], "user" | "password">;
+  };
 };
 
 /** Resource units (`30s`, `8Mi`) become the sink's milliseconds and bytes here, and nowhere else. */
 export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
   const { pipeline, spec, sink, topic, kafka, postgres, ledger, caFile } = input;
+  const { retention } = sink.postgres;
   const { retry, circuitBreaker, ...delivery } = sink.delivery;
   return {
     pipeline: { ...pipeline, sink: sink.name },
@@ -49,6 +52,7 @@ export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
         sslMode: postgres.sslMode,
         ...(caFile === undefined ? {} : { caFile }),
       },
+      ...(retention?.action === "DetachAndDrop" ? { retention: { months: retention.months } } : {}),
     },
     delivery: {
       batchSize: delivery.batchSize,

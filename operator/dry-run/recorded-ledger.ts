@@ -1,5 +1,6 @@
 import type { PostgresLedger } from "../external/postgres-ledger.ts";
 import type { LedgerAction } from "../plan/postgres-ledger.ts";
+import { monthName } from "../plan/postgres-retention.ts";
 import type { Record } from "./step.ts";
 
 /** Observes the ledger and changes nothing there. Nobody logs in either: a login that is not there yet cannot be tried. */
@@ -9,6 +10,17 @@ export function recordedLedger(ledger: PostgresLedger, database: string, record:
     readProgress: () => ledger.readProgress(),
     async apply(action) {
       record("PostgreSQL", action.kind, detail(action, database));
+    },
+    observeRetention: () => ledger.observeRetention(),
+    async retire(action) {
+      // One line a month: what a person wants to know is what goes.
+      if (action.kind === "DropMonth")
+        record(
+          "PostgreSQL",
+          action.kind,
+          `${database}: month ${monthName(action.month)} (${action.month.table}), its ids and conflicts`,
+        );
+      return { events: 0 };
     },
     probe: async () => ({ ok: true, failures: [], rejected: [], key: ledger.probeKey() }),
     probeKey: () => ledger.probeKey(),

@@ -13,6 +13,7 @@ export interface Step {
 const DESTRUCTIVE = new Set([
   "DropDatabase",
   "DropSchema",
+  "DropMonth",
   "DropLogin",
   "DropRole",
   "DeleteTopic",

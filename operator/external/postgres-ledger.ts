@@ -1,12 +1,14 @@
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { WaitingError } from "../errors.ts";
 import type { LedgerAction, ObservedLedger } from "../plan/postgres-ledger.ts";
+import { monthName, type ObservedRetention, type RetentionAction } from "../plan/postgres-retention.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { applyLedgerAction, existsAlready, type LedgerTarget } from "./postgres-apply.ts";
 import { fromPostgres } from "./postgres-errors.ts";
 import { observeLedger } from "./postgres-observe.ts";
 import { type ProbeResult, probeKey, probeLedger } from "./postgres-probe.ts";
-import { type Progress, readProgress } from "./postgres-progress.ts";
+import { isNoEntry, type Progress, readProgress } from "./postgres-progress.ts";
+import { applyRetention, observeRetention } from "./postgres-retention.ts";
 import { scramVerifier } from "./scram.ts";
 
 export type { ProbeResult } from "./postgres-probe.ts";
@@ -23,6 +25,10 @@ export interface PostgresLedger {
   apply(action: LedgerAction): Promise<void>;
   /** Empty while there is no table of ours. Two short reads: fit for polling. */
   readProgress(): Promise<readonly Progress[]>;
+  /** Months and their drops; asked for only once the ledger is found to be ours. */
+  observeRetention(): Promise<ObservedRetention>;
+  /** One step of a drop, safe to repeat; answers how many events it took away. */
+  retire(action: RetentionAction): Promise<{ readonly events: number }>;
   /** Logs in as writer (and reader) and sees what is allowed and what is refused; changes nothing. */
   probe(): Promise<ProbeResult>;
   probeKey(): string;
@@ -65,6 +71,16 @@ export function postgresLedger(options: LedgerOptions & { readonly connections: 
         fromPostgres(error, what(`${action.kind} for`));
       }
     },
+
+    observeRetention: () =>
+      observeRetention(target).catch((error: unknown) =>
+        isNoEntry(error) ? { attached: [], drops: [] } : fromPostgres(error, what("Looking at the months of")),
+      ),
+
+    retire: (action) =>
+      applyRetention(target, action).catch((error: unknown) =>
+        fromPostgres(error, what(`${action.kind} of ${monthName(action.month)} in`)),
+      ),
 
     readProgress: () =>
       readProgress(target).catch((error: unknown) => fromPostgres(error, what("Reading progress in"))),

@@ -198,10 +198,16 @@ async function observePartitions(client: ClientBase, schema: string): Promise<re
     [schema],
   );
   return rows.flatMap(({ name, bound }) => {
-    const range = /^FOR VALUES FROM \((?:'([^']+)'|MINVALUE)\) TO \((?:'([^']+)'|MAXVALUE)\)$/.exec(bound);
-    if (range === null) return [];
-    return [{ name, fromMs: boundary(range[1], -Infinity), toMs: boundary(range[2], Infinity) }];
+    const range = partitionRange(bound);
+    return range === undefined ? [] : [{ name, ...range }];
   });
+}
+
+/** What `pg_get_expr(relpartbound)` says, in milliseconds, in a session whose TimeZone is UTC. */
+export function partitionRange(bound: string): { fromMs: number; toMs: number } | undefined {
+  const range = /^FOR VALUES FROM \((?:'([^']+)'|MINVALUE)\) TO \((?:'([^']+)'|MAXVALUE)\)$/.exec(bound);
+  if (range === null) return undefined;
+  return { fromMs: boundary(range[1], -Infinity), toMs: boundary(range[2], Infinity) };
 }
 
 /** `2026-11-01 00:00:00+00`: what ISO 8601 writes with a T and with minutes of offset. */

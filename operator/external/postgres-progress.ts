@@ -71,7 +71,7 @@ async function readRows(client: ClientBase, { schema }: LedgerNames): Promise<re
 }
 
 /** There is no such database (3D000), or it is one that we may not enter (42501): either way, nothing of ours in it. */
-function isNoEntry(error: unknown): boolean {
+export function isNoEntry(error: unknown): boolean {
   const code = sqlState(error instanceof WaitingError ? error.cause : error);
   return code === "3D000" || code === "42501";
 }

@@ -26,7 +26,12 @@ export interface SinkFinding {
   readonly credentials: Report;
   readonly workload: Report;
   readonly flow: Report;
-  readonly ledger?: { readonly database: string; readonly schema: string; readonly months: readonly Month[] };
+  readonly ledger?: {
+    readonly database: string;
+    readonly schema: string;
+    readonly months: readonly Month[];
+    readonly nextDropMs?: number | undefined;
+  };
   readonly readerSecret: boolean;
   readonly replicas: number;
   readonly readyReplicas?: number;
@@ -146,11 +151,13 @@ function sinkStatus(sink: SinkFinding, before: SinkStatus | undefined): SinkStat
             database: ledger.database,
             schema: ledger.schema,
             secrets: { writer: names.writerSecret, ...(sink.readerSecret ? { reader: names.readerSecret } : {}) },
-            partitions: span(ledger.months),
+            partitions: { ...span(ledger.months), ...optional("nextDrop", dayOf(ledger.nextDropMs)) },
           },
         }),
   };
 }
+
+const dayOf = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString().slice(0, 10));
 
 function span(months: readonly Month[]): { first?: string; last?: string } {
   const texts = months.map(({ year, month }) => `${year}-${String(month).padStart(2, "0")}`).sort();

@@ -1,4 +1,5 @@
 import type pg from "pg";
+import type { Month } from "../../operator/desired/postgres-month.ts";
 import {
   chainOver,
   type Disposition,
@@ -72,6 +73,17 @@ export function smallRecords(partition: number, count: number): SmallRecord[] {
     records.push({ disposition: "Stored", id, ...mode, recordedAt, length: 1, ...special(partition, n) });
   }
   return records;
+}
+
+/** `perMonth` records of each month in turn; the second of a month is of the one before, as when a leader's clock is behind. */
+export function recordsOver(months: readonly Month[], perMonth: number): SmallRecord[] {
+  return smallRecords(0, months.length * perMonth).map((record, n) => {
+    const index = Math.floor(n / perMonth);
+    const { year = 0, month = 0 } = months[n % perMonth === 1 ? Math.max(0, index - 1) : index] ?? {};
+    // In the last second of its month where it strays.
+    const isStray = n % perMonth === 1 && index > 0;
+    return { ...record, recordedAt: isStray ? Date.UTC(year, month) - 1_000 + n : Date.UTC(year, month - 1) + n };
+  });
 }
 
 function special(partition: number, n: number): Partial<SmallRecord> {

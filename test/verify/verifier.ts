@@ -11,6 +11,7 @@ export interface Verdict {
     head: string;
     comparedWithLog: number;
     logEnd: number | null;
+    dropped: number;
     good: boolean;
     offsets: Readonly<Record<string, number>>;
   }[];

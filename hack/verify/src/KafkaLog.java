@@ -177,6 +177,13 @@ final class KafkaLog implements AutoCloseable {
             return found.equals(Set.of(original(record))) ? null : "the dead letter is not the log's record";
         }
 
+        /** What retention took from the ledger, and the log may still have. */
+        void skip(long last) {
+            for (ConsumerRecord<byte[], byte[]> record = peek(); record != null && record.offset() <= last; record = peek()) {
+                fetched.poll();
+            }
+        }
+
         /** Records left over before `next`, which the walk passed without looking at them. */
         Difference finish(long next) {
             ConsumerRecord<byte[], byte[]> record = peek();

@@ -23,6 +23,8 @@ final class Ledger {
     /** The schema, quoted. */
     final String schema;
     private final Map<Long, Month> months = new HashMap<>();
+    /** Put before a query: `all_events` is what can be read of events, `dropped` the months that retention took. */
+    final String with;
 
     /** The range of recorded_at a child table of `events` may hold, in microseconds; `to` is exclusive. */
     private record Month(String name, long from, long to) {}
@@ -37,6 +39,57 @@ final class Ledger {
             statement.execute("SET DateStyle = 'ISO'");
         }
         readMonths();
+        with = beginning();
+    }
+
+    /** Months on their way out (docs/retention.md) are read beside `events` until their table is gone. */
+    private String beginning() throws SQLException {
+        StringBuilder all = new StringBuilder("WITH all_events AS NOT MATERIALIZED (SELECT tableoid::bigint AS table_oid, * FROM "
+                + schema + ".events");
+        String none = ", dropped AS (SELECT now() AS from_time, now() AS to_time, now() AS forgotten_at WHERE false) ";
+        try (Statement statement = connection.createStatement()) {
+            ResultSet exists = statement.executeQuery("SELECT to_regclass('" + (schema + ".dropped_months").replace("'", "''") + "')");
+            if (!exists.next() || exists.getString(1) == null) return all + ")" + none;
+            ResultSet row = statement.executeQuery("SELECT c.oid::bigint, c.relname, d.from_time::text, d.to_time::text FROM "
+                    + schema + ".dropped_months d JOIN pg_class c ON c.relname = d.table_name AND c.relnamespace = "
+                    + "(SELECT relnamespace FROM pg_class WHERE oid = '" + (schema + ".events").replace("'", "''") + "'::regclass)"
+                    + " LEFT JOIN pg_inherits i ON i.inhrelid = c.oid WHERE d.dropped_at IS NULL AND c.relkind = 'r'"
+                    + " AND (i.inhrelid IS NULL OR i.inhdetachpending)");
+            while (row.next()) {
+                String table = row.getString(2);
+                months.put(row.getLong(1), new Month(table, micros(row.getString(3)), micros(row.getString(4))));
+                all.append(" UNION ALL SELECT tableoid::bigint, * FROM ").append(schema).append(".\"")
+                        .append(table.replace("\"", "\"\"")).append('"');
+            }
+        }
+        return all + "), dropped AS (SELECT from_time, to_time, forgotten_at FROM " + schema
+                + ".dropped_months WHERE dropped_at IS NOT NULL) ";
+    }
+
+    /** A run of offsets that retention took, the chain after it, and the month it was in. */
+    record Dropped(long offset, long lastOffset, byte[] chain, long fromUs, long toUs) {}
+
+    /** By first offset. Those of months that are not dropped yet are not needed: their rows are there. */
+    Map<Long, Dropped> dropped(UUID topicId, int partition) throws SQLException {
+        Map<Long, Dropped> found = new HashMap<>();
+        if (!hasDrops()) return found;
+        String sql = "SELECT r.\"offset\", r.last_offset, r.chain, d.from_time::text, d.to_time::text FROM " + schema
+                + ".dropped_ranges r JOIN " + schema + ".dropped_months d ON d.id = r.drop_id WHERE d.dropped_at IS NOT NULL"
+                + " AND r.topic_id = ? AND r.partition = ? AND r.last_offset >= r.\"offset\"";
+        try (PreparedStatement statement = connection.prepareStatement(sql)) {
+            statement.setObject(1, topicId);
+            statement.setInt(2, partition);
+            ResultSet row = statement.executeQuery();
+            while (row.next()) {
+                found.put(row.getLong(1), new Dropped(row.getLong(1), row.getLong(2), row.getBytes(3),
+                        micros(row.getString(4)), micros(row.getString(5))));
+            }
+        }
+        return found;
+    }
+
+    boolean hasDrops() {
+        return !with.contains("WHERE false");
     }
 
     /** One offset, or a range of offsets the log never had. `columns` is null for a skipped one. */
@@ -99,9 +152,9 @@ final class Ledger {
 
         private Cursor(UUID topicId, int partition) throws SQLException {
             String columns = "SELECT \"offset\", " + us("recorded_at") + ", tenant, sha256, chain";
-            events = new Side(columns + ", raw, headers, tableoid::bigint, source, id, type, subject, " + us("event_time")
+            events = new Side(with + columns + ", raw, headers, table_oid, source, id, type, subject, " + us("event_time")
                     + ", actor_type, actor_id, action, outcome, reason, target_type, target_id, trace_id, details::text"
-                    + " FROM " + schema + ".events" + POSITION, topicId, partition, true);
+                    + " FROM all_events" + POSITION, topicId, partition, true);
             skipped = new Side(columns + ", last_offset, disposition FROM " + schema + ".skipped" + POSITION,
                     topicId, partition, false);
         }

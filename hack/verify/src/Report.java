@@ -20,6 +20,8 @@ final class Report {
         final long nextOffset;
         final byte[] head;
         final Map<Disposition, Long> offsets = new EnumMap<>(Disposition.class);
+        /** Offsets that retention took. */
+        long dropped;
         Problem problem;
         long comparedWithLog;
         Long logEnd;
@@ -50,7 +52,7 @@ final class Report {
                 "STORED", "DUPLICATE", "CONFLICT", "DEADLETTERED", "OTHER", "LOG", "RESULT"));
         for (Partition p : partitions) {
             long other = p.offsets.getOrDefault(Disposition.Excluded, 0L)
-                    + p.offsets.getOrDefault(Disposition.Expired, 0L) + p.offsets.getOrDefault(Disposition.Gone, 0L);
+                    + p.offsets.getOrDefault(Disposition.Expired, 0L) + p.offsets.getOrDefault(Disposition.Gone, 0L) + p.dropped;
             String result = p.problem == null ? "good" : p.problem.check + " at offset " + p.problem.offset;
             out.append(String.format("%-36s %9d %12d %10d %10d %9d %12d %8d %8d  %s%n", p.topicId, p.partition,
                     p.nextOffset, p.offsets.getOrDefault(Disposition.Stored, 0L),
@@ -79,6 +81,7 @@ final class Report {
                     .append(",\"head\":").append(quote(HexFormat.of().formatHex(p.head)))
                     .append(",\"comparedWithLog\":").append(p.comparedWithLog)
                     .append(",\"logEnd\":").append(p.logEnd)
+                    .append(",\"dropped\":").append(p.dropped)
                     .append(",\"good\":").append(p.problem == null).append(",\"offsets\":{");
             String inner = "";
             for (Map.Entry<Disposition, Long> entry : p.offsets.entrySet()) {

@@ -28,11 +28,12 @@ public final class Verify {
               --topic NAME       the pipeline's topic
               --dlq NAME         its dead-letter topic: each DeadLettered offset must be there
               --sink NAME        only dead letters whose audit-sink is NAME
+              --retention N      no month may have been dropped before it was N months old
               --complete         the ledger must have reached the end of the log
               -o table|json      output (table)
             """;
     private static final List<String> VALUES =
-            List.of("--url", "--schema", "--head", "--write-head", "--bootstrap", "--topic", "--dlq", "--sink", "-o");
+            List.of("--url", "--schema", "--head", "--write-head", "--bootstrap", "--topic", "--dlq", "--sink", "--retention", "-o");
 
     private Verify() {}
 
@@ -69,7 +70,7 @@ public final class Verify {
         Report report = new Report();
         try (Connection connection = connect(options); KafkaLog log = log(options)) {
             verify(new Ledger(connection, options.getOrDefault("--schema", "audit")), report, heads, log,
-                    options.containsKey("--complete"));
+                    options.containsKey("--complete"), Integer.parseInt(options.getOrDefault("--retention", "0")));
         }
         if (options.containsKey("--write-head") && report.good()) {
             heads.write(Path.of(options.get("--write-head")), report.partitions);
@@ -78,7 +79,7 @@ public final class Verify {
         return report.good() ? 0 : 1;
     }
 
-    private static void verify(Ledger ledger, Report report, Heads heads, KafkaLog log, boolean complete) throws SQLException {
+    private static void verify(Ledger ledger, Report report, Heads heads, KafkaLog log, boolean complete, int retentionMonths) throws SQLException {
         report.partitions.addAll(ledger.progress());
         if (report.partitions.isEmpty()) {
             report.problems.add(new Report.Problem("Empty", null, 0, -1, "progress has no rows: there is nothing to verify"));
@@ -104,7 +105,7 @@ public final class Verify {
         if (log != null && report.partitions.stream().noneMatch(partition -> log.topicId.equals(partition.topicId))) {
             report.problems.add(new Report.Problem("NoProgress", log.topicId, 0, -1, "progress knows no partition of the topic"));
         }
-        new Checks(ledger, report).run();
+        new Checks(ledger, report, retentionMonths).run();
         if (log != null && report.partitions.stream().allMatch(partition -> partition.problem == null)) log.unaccounted(report);
     }
 

@@ -2,6 +2,7 @@ import java.sql.SQLException;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 
 /** Walks one partition from genesis: every offset has one disposition, every hash is recomputed, the head is the head. */
 final class Walk {
@@ -10,14 +11,21 @@ final class Walk {
     private final Heads heads;
     /** Null where only the tables are looked at. */
     private final KafkaLog.Partition log;
+    private static final long DAY_US = 86_400_000_000L;
+
+    private final Map<Long, Ledger.Dropped> dropped;
     private long next = 0;
+    /** The latest record time met so far, and the latest month of a run that retention took. */
+    private long latestUs = Long.MIN_VALUE;
+    private long latestMonthUs = Long.MIN_VALUE;
     private byte[] chain;
 
-    Walk(Ledger ledger, Report.Partition partition, Heads heads, KafkaLog.Partition log) {
+    Walk(Ledger ledger, Report.Partition partition, Heads heads, KafkaLog.Partition log) throws SQLException {
         this.ledger = ledger;
         this.partition = partition;
         this.heads = heads;
         this.log = log;
+        this.dropped = ledger.dropped(partition.topicId, partition.partition);
         this.chain = Chain.genesis(partition.topicId, partition.partition);
     }
 
@@ -32,6 +40,8 @@ final class Walk {
     }
 
     private void step(Ledger.Entry entry) {
+        passDropped(entry.offset());
+        if (partition.problem != null) return;
         if (entry.offset() > next && next < partition.nextOffset) {
             fail("Gap", next, "no row says what became of " + range(next, Math.min(entry.offset(), partition.nextOffset) - 1));
         } else if (entry.lastOffset() >= partition.nextOffset) {
@@ -49,6 +59,10 @@ final class Walk {
         String malformed = malformed(entry);
         if (malformed != null) {
             fail("Malformed", offset, malformed);
+            return;
+        }
+        if (entry.recordedUs() != null && entry.recordedUs() + DAY_US < latestMonthUs) {
+            fail("DroppedOutOfPlace", offset, "a row older than a month that was dropped before it");
             return;
         }
         if (entry.event() && !hashHolds(entry)) return;
@@ -76,8 +90,33 @@ final class Walk {
         }
         chain = wanted;
         next = entry.lastOffset() + 1;
+        if (entry.recordedUs() != null) latestUs = Math.max(latestUs, entry.recordedUs());
         partition.count(Report.Disposition.values()[entry.disposition()], entry.lastOffset() - offset + 1);
         meetHead();
+    }
+
+    /**
+     * Goes on over what retention took: the chain after a run is the one recorded with it, and the next row must continue
+     * it. Rows that are there are never passed. Record times rise along a partition, give or take a clock that stepped back:
+     * a run between rows of other times was not taken by retention.
+     */
+    private void passDropped(long until) {
+        for (Ledger.Dropped run = dropped.get(next); run != null && run.lastOffset() < until; run = dropped.get(next)) {
+            if (latestUs != Long.MIN_VALUE && latestUs >= run.toUs() + DAY_US) {
+                fail("DroppedOutOfPlace", next, "recorded as dropped with an older month than the rows before it");
+                return;
+            }
+            if (run.chain().length != 32) {
+                fail("Malformed", next, "the chain of a dropped run has " + run.chain().length + " bytes");
+                return;
+            }
+            if (log != null) log.skip(run.lastOffset());
+            latestMonthUs = Math.max(latestMonthUs, run.fromUs());
+            chain = run.chain();
+            partition.dropped += run.lastOffset() - next + 1;
+            next = run.lastOffset() + 1;
+            meetHead();
+        }
     }
 
     private String malformed(Ledger.Entry entry) {
@@ -117,6 +156,8 @@ final class Walk {
     }
 
     private void finish() throws SQLException {
+        passDropped(partition.nextOffset);
+        if (partition.problem != null) return;
         if (next < partition.nextOffset) {
             fail("Gap", next, "no row says what became of " + range(next, partition.nextOffset - 1));
         } else if (!Arrays.equals(chain, partition.head)) {
