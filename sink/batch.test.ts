@@ -37,6 +37,22 @@ describe("planBatch", () => {
     expect(plan([eventItem(0, "a", "other")], known).skipped).toMatchObject([{ disposition: 2 }]);
   });
 
+  test("an event older than the retention is Expired and its id is not remembered; one on the boundary is stored", () => {
+    const items = [eventItem(0, "a"), eventItem(1, "b")].map((item, n) => ({
+      ...item,
+      recordedAtMs: 999n + BigInt(n),
+    }));
+    const { stored, skipped, advances } = planBatch(
+      topicId,
+      [{ partition: 0, position: start(0), items }],
+      new Map(),
+      1_000n,
+    );
+    expect(stored.map((row) => row.item.offset)).toEqual([1n]);
+    expect(skipped).toMatchObject([{ offset: 0n, disposition: 5, recordedAtMs: 999n }]);
+    expect(advances).toMatchObject([{ nextOffset: 2n }]);
+  });
+
   test("sees the same event in two partitions, the lower partition first", () => {
     const parts = [3, 1].map((partition) => ({ partition, position: start(partition), items: [eventItem(0, "a")] }));
     const { stored, skipped, advances } = planBatch(topicId, parts, new Map());

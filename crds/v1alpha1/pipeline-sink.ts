@@ -61,7 +61,7 @@ const postgres = withRules(
       })
       .optional()
       .describe(
-        "How long events are kept. Default for ever; docs/retention.md. Applied live, the sink's pods restart.",
+        "How long events are kept, as docs/retention.md says. Default for ever; a change restarts the sink's pods.",
       ),
   }),
   fixedOnceCreated("database", NEW_SINK),

@@ -73,4 +73,5 @@ const firstDay = ({ year, month }: Month) =>
   `${String(year).padStart(4, "0")}-${String(month).padStart(2, "0")}-01 00:00:00+00`;
 
 const indexOf = ({ year, month }: Month) => year * 12 + (month - 1);
-const monthAt = (index: number): Month => ({ year: Math.floor(index / 12), month: (index % 12) + 1 });
+/** From year * 12 + month - 1. */
+export const monthAt = (index: number): Month => ({ year: Math.floor(index / 12), month: (index % 12) + 1 });
