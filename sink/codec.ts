@@ -2,6 +2,7 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { auditColumns, object } from "./audit-columns.ts";
 import { type AuditEvent, type Decoded, RejectedError, type Rejection } from "./event.ts";
 import { binaryModeSha256, encodeHeaders, eventKey, sha256 } from "./identity.ts";
+import { compileShape, readFields } from "./json-fields.ts";
 import { type JsonValue, topLevelMember, wholeValue } from "./json-scan.ts";
 import { jsonbAccepts } from "./jsonb-limits.ts";
 import type { LogRecord } from "./kafka/port.ts";
@@ -107,7 +108,46 @@ interface Content {
 
 const NO_DATA = { data: undefined, dataJson: undefined } as const;
 
+const target = { type: "Text", id: "Text" } as const;
+/** What of an event's `data` becomes a column (`auditColumns`). */
+const dataShape = {
+  actor: { type: "Text", id: "Text" },
+  action: "Text",
+  outcome: "Text",
+  reason: "Text",
+  target,
+  resource: target,
+} as const;
+const dataFields = compileShape(dataShape);
+/** `data_base64` has no place here: as anything but null it is left to the other way. */
+const eventFields = compileShape({
+  specversion: "Text",
+  id: "Text",
+  source: "Text",
+  type: "Text",
+  subject: "Text",
+  time: "Text",
+  traceparent: "Text",
+  data: dataShape,
+  data_base64: {},
+});
+
+/** Events as nearly all are; undefined where the others' way has to be gone. */
+function usualContent(raw: Buffer): Content | undefined {
+  const ascii = isAscii(raw);
+  if (!ascii && !isUtf8(raw)) return undefined;
+  const found = readFields(raw, ascii, eventFields, "data");
+  if (found === undefined || (found.fields.data_base64 ?? null) !== null) return undefined;
+  const { fields, member } = found;
+  if (member === undefined || fields.data === null)
+    return { attributes: fields, data: fields.data, dataJson: undefined };
+  const dataJson = { bytes: raw.subarray(member.start, member.end), isPlain: member.isPlain };
+  return { attributes: fields, data: fields.data, dataJson };
+}
+
 function structuredContent(raw: Buffer, isNull: boolean, profile: Profile): Content {
+  const usual = usualContent(raw);
+  if (usual !== undefined) return usual;
   if (isNull) throw new RejectedError("Malformed", "InvalidJson", "the record has no value");
   const attributes = object(parseJson("the value", raw));
   if (attributes === undefined) throw new RejectedError("Malformed", "InvalidJson", "the value is not a JSON object");
@@ -138,12 +178,21 @@ function base64Content(attributes: Record<string, unknown>, base64: unknown, pro
  */
 function payload(what: string, bytes: Buffer, profile: Profile): Pick<Content, "data" | "dataJson"> {
   if (bytes.length === 0) return NO_DATA;
+  const usual = usualData(bytes);
+  if (usual !== undefined) return usual;
   try {
     return { data: parseJson(what, bytes), dataJson: wholeValue(bytes) };
   } catch (error) {
     if (profile === "CloudEvent" && error instanceof RejectedError) return NO_DATA;
     throw error;
   }
+}
+
+function usualData(bytes: Buffer): Pick<Content, "data" | "dataJson"> | undefined {
+  const ascii = isAscii(bytes);
+  if (!ascii && !isUtf8(bytes)) return undefined;
+  const found = readFields(bytes, ascii, dataFields, undefined);
+  return found && { data: found.fields, dataJson: { bytes, isPlain: found.isPlain } };
 }
 
 function binaryContent({ attributes, contentType }: KnownHeaders, raw: Buffer, profile: Profile): Content {

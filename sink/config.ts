@@ -48,7 +48,8 @@ export const deliveryConfig = z.strictObject({
   /** Events in one transaction at the most. */
   batchSize: z.int().min(1).max(100_000).default(5_000),
   batchBytes: bytes.default(8 * 1024 * 1024),
-  flushInterval: milliseconds.default(1_000),
+  /** Longest an event waits for others to share its transaction, while none is under way. */
+  flushInterval: milliseconds.default(20),
   retry: z
     .strictObject({
       initial: milliseconds.default(2_000),

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Item, PartitionItems, Position } from "./batch.ts";
 import { Batcher, type BatchLimits } from "./batcher.ts";
 import type { CodecOptions } from "./codec.ts";
-import { gone, itemsOf } from "./intake.ts";
+import { gone, itemsOf, slicesOf } from "./intake.ts";
 import type { EventLogReader, FetchedPartition, GroupHandlers } from "./kafka/port.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Partition, Partitions } from "./partitions.ts";
@@ -29,6 +29,8 @@ const MAX_FETCH_WAIT_MS = 500;
 const FETCH_WAIT_WHILE_WRITING_MS = 50;
 const FETCH_RETRY_MS = 1_000;
 const LAST_COMMIT_MS = 1_000;
+/** A few milliseconds of decoding. */
+const SLICE_RECORDS = 250;
 
 /** poll → decode → batch → write → commit, with at most one transaction under way while the next batch is filled. */
 export class Consumer {
@@ -36,6 +38,8 @@ export class Consumer {
   readonly #batch: Batcher;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
+  /** Resolves when part of the batch goes to the store, which makes room for more. */
+  #taken = Promise.withResolvers<void>();
   /** Settled and not committed to the group yet. */
   readonly #toCommit = new Map<number, bigint>();
   #committing: Promise<void> | undefined;
@@ -54,10 +58,8 @@ export class Consumer {
   /** Runs until `stop`, then settles what is in hand. Rejects on what no retry helps against. */
   async run(): Promise<void> {
     while (!this.#stopping) {
-      for (const fetched of await this.#poll()) this.#takeIn(fetched);
-      if (this.#batch.isFull) await this.#writing;
-      if (this.#batch.dueInMs(performance.now()) === 0 && !this.#isWriting)
-        void this.#startWriting(() => this.#batch.isFull);
+      for (const fetched of await this.#poll()) await this.#takeInAll(fetched);
+      this.#writeWhatIsDue();
       if (this.#failure !== undefined) throw this.#failure;
     }
     await this.flush();
@@ -67,6 +69,25 @@ export class Consumer {
 
   stop(): void {
     this.#stopping = true;
+  }
+
+  /** In slices: between them the answers of store and broker are heard, and a full batch is waited for. */
+  async #takeInAll(fetched: FetchedPartition): Promise<void> {
+    for (const slice of slicesOf(fetched, SLICE_RECORDS)) {
+      this.#takeIn(slice);
+      if (slice.nextPosition !== fetched.nextPosition) await turn();
+      while (this.#batch.isFull && this.#failure === undefined) {
+        this.#writeWhatIsDue();
+        await Promise.race([this.#taken.promise, this.#writing]);
+      }
+      // What was not taken in is read again, by us or by a successor.
+      if (this.#stopping || this.#failure !== undefined) return;
+    }
+  }
+
+  #writeWhatIsDue(): void {
+    const isDue = () => this.#batch.dueInMs(performance.now()) === 0;
+    if (!this.#isWriting && isDue()) void this.#startWriting(isDue);
   }
 
   /** Settles everything that was taken in so far. */
@@ -183,6 +204,8 @@ export class Consumer {
     const { settler, partitions, signal } = this.#deps;
     const parts: PartitionItems[] = [];
     const taken = this.#batch.take();
+    this.#taken.resolve();
+    this.#taken = Promise.withResolvers();
     for (const [partition, items] of taken) {
       const { position, number } = partition;
       // Held, given away or lost since: it is read again from its position.

@@ -26,6 +26,23 @@ export function itemsOf(fetched: FetchedPartition, options: IntakeOptions): Item
   return items;
 }
 
+/** The same in parts of at most `count` records. Each begins where the one before ends, and the last one ends as the whole does. */
+export function* slicesOf(fetched: FetchedPartition, count: number): Generator<FetchedPartition> {
+  const { records } = fetched;
+  let { position } = fetched;
+  for (let start = 0; ; start += count) {
+    const part = records.slice(start, start + count);
+    const last = part.at(-1);
+    if (last === undefined || start + count >= records.length) {
+      yield { ...fetched, position, records: part };
+      return;
+    }
+    const nextPosition = last.offset + 1n;
+    yield { ...fetched, position, records: part, nextPosition };
+    position = nextPosition;
+  }
+}
+
 /** From `first` up to, and without, `end`. */
 export const gone = (first: bigint, end: bigint, leaderEpoch?: number): Item => ({
   kind: "Gone",

@@ -79,8 +79,10 @@ const delivery = z
       .default("8Mi")
       .describe("Most bytes of events in one transaction. Default 8Mi; a change restarts the sink's pods."),
     flushInterval: duration("1ms", "5m")
-      .default("1s")
-      .describe("Longest an event waits for its batch to fill. Default 1s; a change restarts the sink's pods."),
+      .default("20ms")
+      .describe(
+        "Longest an event waits for others to share its transaction, while none is under way. Default 20ms; a change restarts the sink's pods.",
+      ),
     retry: withRules(
       z.strictObject({
         initial: duration("10ms", "1h")

@@ -46,7 +46,7 @@ describe("desiredWorkload", () => {
     const store = { postgres: { ...config.store.postgres, user: "u", password: "p" } };
     expect(sinkConfig.parse({ ...config, store }).delivery).toMatchObject({
       batchSize: 5000,
-      flushInterval: 1000,
+      flushInterval: 20,
       batchBytes: 8388608,
     });
   });
