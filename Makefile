@@ -1,6 +1,6 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants crash-sweep
+.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink
 
 run := hack/node.sh
 
@@ -45,3 +45,6 @@ mutants: setup ## Break the code on purpose, one way at a time, and see the test
 
 crash-sweep: setup ## Kill the operator at every write it makes anywhere, and compare the end with the undisturbed one
 	@$(run) node test/sweep/run.ts $(if $(POINTS),--points $(POINTS)) $(if $(SEED),--seed $(SEED))
+
+bench-sink: setup ## Measure the sink beside what PostgreSQL allows (EVENTS, ROUNDS, SEED, BYTES; docs/benchmarks.md)
+	@$(run) node hack/bench-sink.ts

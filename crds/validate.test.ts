@@ -28,6 +28,9 @@ describe("validateResource", () => {
     expect(valueOf(topic({})).spec).toEqual({
       kafka: { backendRef: { name: "default" } },
       partitions: 12,
+      managementPolicy: "Manage",
+      adoptionPolicy: "Never",
+      driftPolicy: "Correct",
       retention: { time: "168h" },
       compressionType: "Producer",
       maxMessageSize: "1Mi",
@@ -58,6 +61,8 @@ describe("validateResource", () => {
             circuitBreaker: { failures: 5, openFor: "30s" },
             timeout: "30s",
           },
+          adoptionPolicy: "Never",
+          driftPolicy: "Correct",
           deletionPolicy: { database: "Retain", roles: "Delete", secrets: "Delete" },
         },
       ],

@@ -3,6 +3,7 @@ import { parseDocument, parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { loadConfigSync } from "zod-config";
 import { envAdapter } from "zod-config/env-adapter";
+import { isTopicName } from "../crds/v1alpha1/names.ts";
 
 /**
  * The operator's own configuration: one YAML file, with the environment (`AUDIT_PIPELINE__A__B`) over it and the
@@ -28,16 +29,53 @@ const namePrefix = (fallback: string) =>
 /** Names of namespaces, or "*" for all. */
 const allowedNamespaces = z.array(z.string().min(1)).default(["*"]);
 
-export const kafkaBackend = z.strictObject({
+/** Exact names: a pattern would also cover topics that are not there yet. */
+const grant = z.strictObject({
+  namespace: z.string().min(1),
+  names: z.array(z.string().refine(isTopicName, "the name of a topic")).min(1),
+  verbs: z.array(z.enum(["Observe", "Adopt", "Delete"])).min(1),
+});
+
+/** Of a connection to Kafka. Present: it is over TLS, and the server's certificate is checked, its host name included. */
+const kafkaTls = z
+  .strictObject({
+    /** PEM; default the system's authorities. Sinks are given a copy. */
+    caFile: z.string().min(1).optional(),
+    /** PEM of the operator's own certificate, where the brokers ask for one. */
+    certFile: z.string().min(1).optional(),
+    keyFile: z.string().min(1).optional(),
+    /** What the brokers' certificates say, where it is not the host that is dialled. */
+    serverName: z.string().min(1).optional(),
+  })
+  .refine(({ certFile, keyFile }) => (certFile === undefined) === (keyFile === undefined), "certFile needs keyFile");
+
+const kafkaSasl = z.strictObject({
+  mechanism: z.enum(["ScramSha512", "ScramSha256", "Plain"]),
+  /** The operator's own: YAML {username, password}, or a directory with files of those names. */
+  secretFile: z.string().min(1),
+});
+
+const kafkaFields = z.strictObject({
   name: backendName,
   bootstrapServers: z.array(hostPort).min(1),
+  tls: kafkaTls.optional(),
+  sasl: kafkaSasl.optional(),
+  /** What sinks log in with where their pipeline asks for no principal: {username, password} or {tls.crt, tls.key}, or all. */
+  clientSecretFile: z.string().min(1).optional(),
   namePrefix: namePrefix("{namespace}."),
   allowedNamespaces,
   /** For topics that do not name one. */
   replicationFactor: z.int().min(1).max(32_767).default(1),
   /** Most partitions one topic may ask for. */
   maxPartitions: z.int().min(1).default(100),
+  /** What a namespace may do with topics outside its namePrefix; without one, nothing. */
+  grants: z.array(grant).default([]),
 });
+
+export const kafkaBackend = kafkaFields.refine(
+  ({ tls, sasl }) => sasl?.mechanism !== "Plain" || tls !== undefined,
+  "sasl.mechanism Plain needs tls (an empty mapping will do): the password would go over the wire as it is",
+);
 
 export const postgresBackend = z.strictObject({
   name: backendName,
@@ -54,6 +92,8 @@ export const postgresBackend = z.strictObject({
   allowedNamespaces,
   /** False: no deletionPolicy ever drops a database or schema here. */
   allowDelete: z.boolean().default(true),
+  /** False: no adoptionPolicy takes anything over here. Default: only within a namePrefix that holds {namespace}. */
+  allowAdoption: z.boolean().optional(),
 });
 
 const uniqueNames = <T extends { name: string }>(backends: readonly T[]) =>
@@ -88,8 +128,13 @@ export const operatorConfig = z.strictObject({
   logLevel: z.enum(["debug", "info", "warn", "error"]).default("info"),
 });
 
+/** Where every namespace may use every name, a tenant's policy would reach what is anybody's. */
+export const allowsAdoption = ({ allowAdoption, namePrefix: prefix }: PostgresBackend): boolean =>
+  allowAdoption ?? prefix.includes("{namespace}");
+
 export type OperatorConfig = z.infer<typeof operatorConfig>;
 export type KafkaBackend = z.infer<typeof kafkaBackend>;
+export type GrantVerb = z.infer<typeof grant>["verbs"][number];
 export type PostgresBackend = z.infer<typeof postgresBackend>;
 
 /** Every problem of the configuration at once, each with its path. */

@@ -15,7 +15,13 @@ export const kafkaConfig = z.strictObject({
   /** Which adapter speaks to the brokers. */
   client: z.enum(["platformatic", "kafkajs"]).default("platformatic"),
   tls: z
-    .strictObject({ caFile: z.string().optional(), certFile: z.string().optional(), keyFile: z.string().optional() })
+    .strictObject({
+      caFile: z.string().optional(),
+      certFile: z.string().optional(),
+      keyFile: z.string().optional(),
+      /** What the brokers' certificates say, where it is not the host that is dialled. */
+      serverName: z.string().min(1).optional(),
+    })
     .optional(),
   sasl: z
     .strictObject({

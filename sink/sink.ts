@@ -225,7 +225,12 @@ const mechanisms = { Plain: "PLAIN", ScramSha256: "SCRAM-SHA-256", ScramSha512: 
 function connection({ config: { kafka }, instance }: SinkDeps): KafkaConnection {
   const { tls, sasl } = kafka;
   const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, "utf8"));
-  const given = tls && { ca: file(tls.caFile), cert: file(tls.certFile), key: file(tls.keyFile) };
+  const given = tls && {
+    ca: file(tls.caFile),
+    cert: file(tls.certFile),
+    key: file(tls.keyFile),
+    serverName: tls.serverName,
+  };
   return {
     clientId: instance,
     bootstrapServers: kafka.bootstrapServers,

@@ -9,9 +9,9 @@ import {
   duration,
   durationOrUnlimited,
   keepOrDelete,
-  ownership,
   quantity,
   type ResourceMetadata,
+  topicOwnership,
 } from "./shared.ts";
 import { config } from "./topic-config.ts";
 
@@ -99,6 +99,24 @@ const topicFields = {
   deadLetter: deadLetter
     .prefault({})
     .describe("The topic for events that no store can ever take. Default enabled; applied live."),
+  managementPolicy: z
+    .enum(["Manage", "Observe"])
+    .default("Manage")
+    .describe(
+      "Manage, or Observe for a topic that somebody else owns (Strimzi, another team): it is awaited and reported, and never written; the dead-letter topic stays ours. Default Manage; applied live.",
+    ),
+  adoptionPolicy: z
+    .enum(["IfIdentical", "Never", "Always"])
+    .default("Never")
+    .describe(
+      "What to do with a topic of this name that this resource did not make. Never: a conflict. IfIdentical: it is taken over if partitions, replicationFactor and every setting named here match. Always: it is taken over and corrected. Default Never; applied live.",
+    ),
+  driftPolicy: z
+    .enum(["Correct", "Report"])
+    .default("Correct")
+    .describe(
+      "What to do about a change made by hand, a deleted topic included. Correct: it is undone, with an event. Report: it is left, and condition DriftDetected lists it. Default Correct; applied live.",
+    ),
   deletionPolicy: keepOrDelete
     .default("Retain")
     .describe(
@@ -172,7 +190,17 @@ export const auditTopicStatus = z.strictObject({
   topicId: z.string().max(36).optional().describe("Kafka's id of the topic; a topic made again has another."),
   partitions: z.int().min(0).optional().describe("Partitions the topic has."),
   replicationFactor: z.int().min(0).optional().describe("Copies of every partition the topic has."),
-  ownership: ownership.optional().describe("Whether the operator created the topic, or took over one it found."),
+  ownership: topicOwnership
+    .optional()
+    .describe("Whether the operator created the topic, took it over, or only reads it."),
+  appliedGeneration: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      "The last metadata.generation whose settings were all applied; what differs from it later was changed by hand.",
+    ),
+  replaces: z.string().max(36).optional().describe("Kafka's id of the topic before this one, which somebody deleted."),
   intent: z
     .string()
     .max(249)
@@ -183,7 +211,12 @@ export const auditTopicStatus = z.strictObject({
       topicName: z.string().max(249).optional().describe("Name of the dead-letter topic in Kafka."),
       topicId: z.string().max(36).optional().describe("Kafka's id of the dead-letter topic."),
       partitions: z.int().min(0).optional().describe("Partitions the dead-letter topic has."),
-      ownership: ownership.optional().describe("Whether the operator created the topic, or took over one it found."),
+      ownership: topicOwnership.optional().describe("Whether the operator created the topic, or took it over."),
+      replaces: z
+        .string()
+        .max(36)
+        .optional()
+        .describe("Kafka's id of the dead-letter topic before this one, which somebody deleted."),
       intent: z
         .string()
         .max(249)

@@ -144,6 +144,18 @@ export const sink = z
     ),
     postgres: postgres.describe("PostgreSQL as the store. Required; {} takes all defaults."),
     delivery,
+    adoptionPolicy: z
+      .enum(["Never", "IfIdentical", "Always"])
+      .default("Never")
+      .describe(
+        "What happens to roles, a database or a schema of the ledger's names that exist and are no resource's. Never: a conflict that says so; IfIdentical: taken over if they are as the operator would make them; Always: taken over, what is missing is made, and no table is changed. Default Never; applied live.",
+      ),
+    driftPolicy: z
+      .enum(["Correct", "Report"])
+      .default("Correct")
+      .describe(
+        "What happens to privileges and roles that somebody changed by hand. Correct: put back, with an event; Report: left, with the condition DriftDetected. Changed tables are reported either way. Default Correct; applied live.",
+      ),
     deletionPolicy: z
       .strictObject({
         database: keepOrDelete

@@ -34,6 +34,7 @@ export const ANNOTATIONS = {
   reconcileAt: `${GROUP}/reconcile-at`,
   confirmDelete: `${GROUP}/confirm-delete`,
   confirmRetention: `${GROUP}/confirm-retention`,
+  acceptTopicId: `${GROUP}/accept-topic-id`,
   adminAddress: `${GROUP}/admin-address`,
 } as const;
 
@@ -44,6 +45,8 @@ export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOT
     "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
   [ANNOTATIONS.confirmRetention]:
     "On an AuditPipeline, `<sink>=<months>`, several with commas: a retention of so many months may drop several months of that sink at once.",
+  [ANNOTATIONS.acceptTopicId]:
+    "Kafka's id of a topic (several with commas) that took the place of the one an AuditTopic knew: it is accepted, and DriftDetected has been seen.",
   [ANNOTATIONS.adminAddress]: "On a pod of standalone: where its health and metrics are served. Written by the runner.",
 };
 
@@ -170,3 +173,5 @@ export const keepOrDelete = z.enum(["Retain", "Delete"]);
 
 /** Whether the operator created an object, or took over one that carries its marker. */
 export const ownership = z.enum(["Created", "Adopted"]);
+/** A topic may also be somebody else's, and only be looked at. */
+export const topicOwnership = z.enum(["Created", "Adopted", "Observed"]);

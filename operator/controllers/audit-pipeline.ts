@@ -1,5 +1,6 @@
 import { AUDIT_PIPELINE, type AuditPipeline, type InventoryItem } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import type { Condition, Reason } from "../../crds/v1alpha1/conditions.ts";
 import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { OURS, PIPELINE_LABEL } from "../desired/sink-labels.ts";
@@ -18,6 +19,7 @@ import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
 import { keepMonths } from "./month-keeper.ts";
+import { ensureKafkaAccess } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { formerSinks } from "./recorded-sinks.ts";
@@ -50,15 +52,18 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
       if ("value" in found) attempts.note(topicFound);
 
+      const access = await attempts.run(() => ensureKafkaAccess(pipeline, broker, tools));
+      const kafka = "report" in access ? access : { value: access.value };
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
-        sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows }, tools, deps, attempts));
+        sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows, kafka }, tools, deps, attempts));
       }
       const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 
       return attempts.end<PipelineOutcome>({
         topicReport: topicFound,
         ...(topic === undefined ? {} : { topic }),
+        ...("report" in access ? { kafkaCredential: access.report } : {}),
         sinks,
         mayTellLag: flows.mayTellLag(pipeline.metadata, parseDurationMs(pipeline.spec.interval)),
         ...("report" in removal ? { removed: removal.report } : {}),
@@ -105,23 +110,27 @@ function brokerOf({ metadata, spec }: AuditTopic, { config, kafka }: Deps) {
 
 function topicReport({ metadata, status }: AuditTopic): PipelineOutcome["topicReport"] {
   const ready = status?.conditions?.find(({ type }) => type === "Ready");
-  if (ready?.status === "True") return { kind: "Ok", message: ready.message };
+  const drift = status?.conditions?.find(({ type }) => type === "DriftDetected");
+  if (ready?.status === "True") return { kind: "Ok", ...noteworthy(drift ?? ready) };
   const stalled = status?.conditions?.some(({ type }) => type === "Stalled") === true;
   const message = `AuditTopic ${metadata.name}: ${ready?.message ?? "not looked at yet"}`;
   return { kind: stalled ? "Stalled" : "Waiting", reason: "DependencyNotReady", message };
 }
 
+/** What the topic's conditions tell beside "as the spec says". */
+const noteworthy = ({ reason, message }: Condition) => ({
+  message,
+  ...(reason === "Succeeded" ? {} : { reason: reason as Reason }),
+});
+
 /** Of a topic the pipeline made: one it only reads is not its own to account for. */
 function topicInventory(pipeline: AuditPipeline, { spec, status }: AuditTopic): InventoryItem[] {
   if (!pipelineTopic(pipeline).owned) return [];
-  const item = (name: string | undefined, id: string | undefined): InventoryItem[] =>
-    name === undefined || id === undefined
-      ? []
-      : [{ kind: "Topic", name, id, ownership: "Created", policy: spec.deletionPolicy }];
-  return [
-    ...item(status?.topicName, status?.topicId),
-    ...item(status?.deadLetter?.topicName, status?.deadLetter?.topicId),
-  ];
+  return [status, status?.deadLetter].flatMap((known): InventoryItem[] => {
+    const { topicName: name, topicId: id, ownership = "Created" } = known ?? {};
+    if (name === undefined || id === undefined || ownership === "Observed") return [];
+    return [{ kind: "Topic", name, id, ownership, policy: spec.deletionPolicy }];
+  });
 }
 
 /** The pipelines that read a topic. */

@@ -2,12 +2,16 @@ import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { ANNOTATIONS, GROUP } from "../../crds/v1alpha1/shared.ts";
+import type { OperatorConfig } from "../config.ts";
+import { isGranted } from "../desired/kafka-topic.ts";
+import { hasPrefix, renderNamePrefix } from "../desired/name-prefix.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { ReceiptItem } from "../external/receipts.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
+import type { Rivals } from "./topic-rivals.ts";
 
 /** Set on an owned AuditTopic by its pipeline (its uid) once the pipeline itself is torn down. */
 export const RELEASED_BY = `${GROUP}/released-by`;
@@ -31,35 +35,55 @@ export async function requireUnused(resource: AuditTopic, tools: Tools<AuditTopi
 interface OwnTopic {
   readonly name: string;
   readonly topicId?: string;
+  readonly ownership?: "Created" | "Adopted";
 }
 
 /**
- * Deletes or keeps both topics, by policy, and says what became of them. What is kept needs no broker; what cannot be
- * deleted (a back-end the platform took away, brokers that forbid it) is left behind rather than waited for for ever.
+ * Deletes or keeps both topics, by policy, and says what became of them; one that is only observed is let go of without
+ * a word. What is kept needs no broker; what cannot be deleted (a back-end the platform took away, brokers that forbid
+ * it) is left behind rather than waited for for ever.
  *
  * @throws WaitingError while the brokers do not answer
  */
-export async function teardownTopic(resource: AuditTopic, deps: TeardownDeps, at: string): Promise<ReceiptItem[]> {
-  const settled =
-    (action: ReceiptItem["action"], reason: string) =>
-    (topic: OwnTopic): ReceiptItem => ({
-      ...{ kind: "Topic", name: topic.name, action, reason, at },
-      ...(topic.topicId === undefined ? {} : { id: topic.topicId }),
-    });
-  const topics = ownTopics(resource);
-  if (topics.length === 0) return [];
-  const kept = reasonToKeep(resource);
-  if (kept !== undefined) return (await identified(topics, resource, deps, true)).map(settled("Retained", kept));
+export async function teardownTopic(
+  resource: AuditTopic,
+  deps: TeardownDeps,
+  rivals: Pick<Rivals, "has">,
+  at: string,
+): Promise<ReceiptItem[]> {
+  const items: ReceiptItem[] = [];
+  for (const topic of ownTopics(resource)) {
+    const kept = reasonToKeep(resource, topic, deps.config, rivals);
+    items.push(
+      ...(await (kept === undefined ? drop(topic, resource, deps, at) : keep(topic, kept, resource, deps, at))),
+    );
+  }
+  return items;
+}
+
+async function keep(topic: OwnTopic, reason: string, resource: AuditTopic, deps: TeardownDeps, at: string) {
+  // Where the brokers do not answer it is kept as it is known.
+  const found = await identified(topic, resource, deps).catch(() => topic);
+  return found === undefined ? [] : [item(found, "Retained", reason, at)];
+}
+
+async function drop(topic: OwnTopic, resource: AuditTopic, deps: TeardownDeps, at: string) {
   try {
-    const found = await identified(topics, resource, deps, false);
-    const { topics: external } = brokerOf(resource, deps);
-    for (const { name, topicId } of found) if (topicId !== undefined) await external.delete({ name, topicId });
-    return found.map(settled("Deleted", "deletionPolicy is Delete, confirmed by annotation"));
+    const found = await identified(topic, resource, deps);
+    if (found?.topicId === undefined) return [];
+    await brokerOf(resource, deps).topics.delete({ name: found.name, topicId: found.topicId });
+    return [item(found, "Deleted", "deletionPolicy is Delete, confirmed by annotation", at)];
   } catch (error) {
     if (!(error instanceof StalledError)) throw error;
-    return topics.map(settled("Orphaned", error.message));
+    return [item(topic, "Orphaned", error.message, at)];
   }
 }
+
+const item = (topic: OwnTopic, action: ReceiptItem["action"], reason: string, at: string): ReceiptItem => ({
+  ...{ kind: "Topic", name: topic.name, action, reason, at },
+  ...(topic.topicId === undefined ? {} : { id: topic.topicId }),
+  ...(topic.ownership === "Adopted" ? { ownership: topic.ownership } : {}),
+});
 
 type TeardownDeps = Pick<Deps, "config" | "kafka">;
 
@@ -67,46 +91,42 @@ const brokerOf = ({ metadata, spec }: AuditTopic, { config, kafka }: TeardownDep
   kafka.to(kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef));
 
 function ownTopics({ status }: AuditTopic): OwnTopic[] {
-  const both = [
-    { name: status?.topicName, topicId: status?.topicId, intent: status?.intent },
-    { name: status?.deadLetter?.topicName, topicId: status?.deadLetter?.topicId, intent: status?.deadLetter?.intent },
-  ];
-  return both.flatMap(({ name, topicId, intent }) => {
+  return [status, status?.deadLetter].flatMap((known): OwnTopic[] => {
+    const { topicName: name, topicId, intent, ownership } = known ?? {};
     // An intent beside a known id: the topic was gone and was being made again, under an id nobody saw.
     if (intent !== undefined) return [{ name: intent }];
-    return name === undefined || topicId === undefined ? [] : [{ name, topicId }];
+    if (name === undefined || topicId === undefined || ownership === "Observed") return [];
+    return [{ name, topicId, ...(ownership === undefined ? {} : { ownership }) }];
   });
 }
 
-/** With the ids of those whose create nobody saw end; those that are not there are left out. `whereItCan`: or left as they are. */
-async function identified(
-  topics: readonly OwnTopic[],
-  resource: AuditTopic,
-  deps: TeardownDeps,
-  whereItCan: boolean,
-): Promise<OwnTopic[]> {
-  if (topics.every(({ topicId }) => topicId !== undefined)) return [...topics];
-  try {
-    const { topics: external } = brokerOf(resource, deps);
-    const found = topics.map(async (topic) =>
-      topic.topicId === undefined ? await external.observe(topic.name) : topic,
-    );
-    return (await Promise.all(found)).flatMap((topic) =>
-      topic === undefined
-        ? []
-        : [{ name: topic.name, ...(topic.topicId === undefined ? {} : { topicId: topic.topicId }) }],
-    );
-  } catch (error) {
-    if (whereItCan) return [...topics];
-    throw error;
-  }
+/** With its id where nobody saw the create end; undefined where it is not there. */
+async function identified(topic: OwnTopic, resource: AuditTopic, deps: TeardownDeps): Promise<OwnTopic | undefined> {
+  if (topic.topicId !== undefined) return topic;
+  const found = await brokerOf(resource, deps).topics.observe(topic.name);
+  return found && { name: found.name, topicId: found.topicId };
 }
 
 export const subject = ({ metadata: { namespace, name, uid } }: AuditTopic) => ({ namespace, name, uid });
 
-function reasonToKeep({ spec, metadata: { name, annotations } }: AuditTopic): string | undefined {
+function reasonToKeep(
+  { spec, metadata: { namespace, name, annotations } }: AuditTopic,
+  topic: OwnTopic,
+  config: OperatorConfig,
+  rivals: Pick<Rivals, "has">,
+): string | undefined {
   if (spec.deletionPolicy === "Retain") return "deletionPolicy is Retain";
   if (annotations?.[RETAIN_REASON] !== undefined) return annotations[RETAIN_REASON];
-  if (annotations?.[ANNOTATIONS.confirmDelete] === name) return undefined;
-  return `deletionPolicy is Delete, but the annotation ${ANNOTATIONS.confirmDelete}: ${name} is missing`;
+  if (annotations?.[ANNOTATIONS.confirmDelete] !== name) {
+    return `deletionPolicy is Delete, but the annotation ${ANNOTATIONS.confirmDelete}: ${name} is missing`;
+  }
+  if (rivals.has(topic.topicId)) return "another resource has taken it over";
+  if (topic.ownership !== "Adopted") return undefined;
+  if (spec.adoptionPolicy === "Never") return "it was adopted, and adoptionPolicy is Never";
+  const backend = config.backends.kafka.find((each) => each.name === spec.kafka.backendRef.name);
+  // Without its back-end it is left behind, and that says why.
+  if (backend === undefined || hasPrefix(topic.name, renderNamePrefix(backend.namePrefix, namespace))) return undefined;
+  return isGranted(backend, namespace, topic.name, "Delete")
+    ? undefined
+    : "it lies outside the back-end's namePrefix, and no grant allows Delete";
 }

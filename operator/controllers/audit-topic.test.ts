@@ -1,87 +1,13 @@
-import { randomBytes } from "node:crypto";
-import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
-import { AUDIT_TOPIC, type AuditTopic, auditTopicSpec } from "../../crds/v1alpha1/audit-topic.ts";
-import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
-import { sharedServers } from "../../test/support/servers.ts";
-import { operatorConfig } from "../config.ts";
+import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import { topicPasses } from "../../test/support/topic-passes.ts";
 import { WaitingError } from "../errors.ts";
-import { connectKafka, type KafkaConnections } from "../external/connect-kafka.ts";
 import type { KafkaTopics } from "../external/kafka-topic.ts";
-import type { Tools } from "../runtime/controller.ts";
-import { auditTopicReconciler } from "./audit-topic.ts";
 
-/** Passes over one AuditTopic on a real Kafka; what a test puts in between stands for brokers and operators that fail. */
-const { bootstrapServers } = sharedServers().kafka;
-const connections = connectKafka();
-afterAll(() => connections.close());
-const real = connections.to({ name: "default", bootstrapServers });
-const config = operatorConfig.parse({ backends: { kafka: [{ name: "default", bootstrapServers }] } });
-
-class Crash extends Error {}
-
-interface Faults {
-  /** Replaces calls of the real adapter. */
-  readonly topics?: Partial<KafkaTopics>;
-  /** Ends the operator right after this many status writes. */
-  readonly crashAfterSaves?: number;
-}
-
-function newTopic(spec: object = {}) {
-  const namespace = `t-${randomBytes(5).toString("hex")}`;
-  const name = `${namespace}.audit`;
-  let resource: AuditTopic = {
-    apiVersion: API_VERSION,
-    kind: AUDIT_TOPIC.kind,
-    metadata: {
-      name: "audit",
-      namespace,
-      uid: "u1",
-      resourceVersion: "1",
-      generation: 1,
-      creationTimestamp: "2026-11-23T10:00:00Z",
-    },
-    spec: auditTopicSpec.parse({ partitions: 1, ...spec }),
-  };
-  const saved: unknown[] = [];
-
-  /** One pass of the loop: reconcile, then the status, unless the operator ends in between. */
-  async function pass({ topics = {}, crashAfterSaves }: Faults = {}): Promise<AuditTopic> {
-    const kafka: KafkaConnections = {
-      to: () => ({ ...real, topics: { ...real.topics, ...topics } }),
-      close: async () => undefined,
-    };
-    const receipts = { read: async () => undefined, add: async () => undefined };
-    const reconciler = auditTopicReconciler({ config, kafka, receipts, now: () => new Date() });
-    let saves = 0;
-    const tools = {
-      log: pino({ level: "silent" }),
-      signal: new AbortController().signal,
-      recordEvent: async () => undefined,
-      saveStatus: async (status: AuditTopic["status"]) => {
-        saved.push(status);
-        resource = { ...resource, ...(status === undefined ? {} : { status }) };
-        if (++saves === crashAfterSaves) throw new Crash();
-        return resource;
-      },
-    } as Partial<Tools<AuditTopic>> as Tools<AuditTopic>;
-    const result = await reconciler.reconcile(resource, tools).then(
-      (outcome) => ({ kind: "Reconciled" as const, outcome }),
-      (error: unknown) => ({ kind: "Failed" as const, error }),
-    );
-    if (result.kind === "Failed" && result.error instanceof Crash) return resource;
-    resource = { ...resource, status: reconciler.status(resource, result) as AuditTopic["status"] } as AuditTopic;
-    return resource;
-  }
-  const change = (next: object) => {
-    resource = { ...resource, spec: auditTopicSpec.parse({ partitions: 1, ...next }) };
-  };
-  return { name, pass, saved, change, status: () => resource.status };
-}
+const { newTopic, create, close, ...real } = topicPasses();
+afterAll(() => close());
 
 const ready = ({ status }: AuditTopic) => status?.conditions?.find(({ type }) => type === "Ready");
-const create = (name: string) =>
-  real.topics.apply({ kind: "CreateTopic", topic: { name, partitions: 1, replicationFactor: 1, config: {} } });
 /** Brokers that do not show yet what the controller made. */
 const blind: Partial<KafkaTopics> = { observe: async () => undefined };
 const notVisible: Partial<KafkaTopics> = {

@@ -1,8 +1,9 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { AUDIT_TOPIC, type AuditTopic, type AuditTopicStatus } from "../../crds/v1alpha1/audit-topic.ts";
+import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { ANNOTATIONS, GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
-import { desiredTopics, type Topic } from "../desired/kafka-topic.ts";
+import type { KafkaBackend } from "../config.ts";
+import { desiredTopics, type Topic, topicPolicy } from "../desired/kafka-topic.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import type { ReceiptItem, Receipts } from "../external/receipts.ts";
 import type { TopicClaim } from "../plan/kafka-topic.ts";
@@ -14,6 +15,7 @@ import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { type ClaimedTopic, ensureTopics } from "./ensure-topics.ts";
 import { statusAfter } from "./status-after.ts";
+import { rivalsOf, waitingRivals } from "./topic-rivals.ts";
 import { validated } from "./validated.ts";
 
 /** Runs until topic and dead-letter topic match their spec. */
@@ -25,7 +27,10 @@ export function auditTopicReconciler(
   return {
     kind: AUDIT_TOPIC.kind,
     finalizer: `${GROUP}/teardown`,
-    watches: [{ kind: AUDIT_PIPELINE.kind, map: (pipeline) => [pipelineTopic(pipeline as AuditPipeline)] }],
+    watches: [
+      { kind: AUDIT_PIPELINE.kind, map: (pipeline) => [pipelineTopic(pipeline as AuditPipeline)] },
+      { kind: AUDIT_TOPIC.kind, map: waitingRivals },
+    ],
     interval: ({ spec }) => parseDurationMs(spec.interval),
 
     async reconcile(resource, tools) {
@@ -33,17 +38,23 @@ export function auditTopicReconciler(
       const backend = kafkaBackendOf(deps.config, metadata.namespace, spec.kafka.backendRef);
       const desired = desiredTopics(metadata, spec, backend);
       const { topics } = deps.kafka.to(backend);
-      const claims = await claimsOf(resource, deps.receipts);
+      const claimed = await claimsOf({ ...resource, spec }, backend, deps.receipts);
+      const rivals = await rivalsOf(resource, deps.config, tools.store);
 
       const attempts = new Attempts();
-      const deadLetter = desired.deadLetter && claims(desired.deadLetter, resource.status?.deadLetter);
+      const of = (topic: Topic, role: "Topic" | "DeadLetter") => ({
+        ...claimed(topic, role),
+        rival: spec.managementPolicy === "Observe" && role === "Topic" ? undefined : rivals.over(topic.name),
+      });
       const step = { resource, topics, tools, attempts };
-      return attempts.end(await ensureTopics(claims(desired.topic, resource.status), deadLetter, step));
+      const deadLetter = desired.deadLetter && of(desired.deadLetter, "DeadLetter");
+      return attempts.end(await ensureTopics(of(desired.topic, "Topic"), deadLetter, step));
     },
 
     async finalize(resource, tools) {
       await requireUnused(resource, tools);
-      const items = await teardownTopic(resource, deps, now());
+      const rivals = await rivalsOf(resource, deps.config, tools.store);
+      const items = await teardownTopic(resource, deps, rivals, now());
       await deps.receipts.add({ kind: AUDIT_TOPIC.kind, ...subject(resource) }, items);
       for (const item of items) await announce(resource, item, tools);
       return "done";
@@ -77,16 +88,25 @@ async function announce(
   });
 }
 
-/** What says that a topic is ours: our status, or the receipt of an earlier resource of this name. */
-async function claimsOf(resource: AuditTopic, receipts: Receipts) {
+/** What says that a topic is ours: our status, a person's word, or the receipt of an earlier resource of this name. */
+async function claimsOf(resource: AuditTopic, backend: KafkaBackend, receipts: Receipts) {
+  const { spec: settings, status, metadata } = resource;
   const receipt = await receipts.read({ kind: AUDIT_TOPIC.kind, ...subject(resource) });
-  return (desired: Topic, status: Pick<AuditTopicStatus, "topicId" | "intent"> | undefined): ClaimedTopic => {
-    const kept = receipt?.items.find((item) => item.name === desired.name && item.action !== "Deleted")?.id;
+  const accepted = metadata.annotations?.[ANNOTATIONS.acceptTopicId]?.split(",").map((id) => id.trim());
+  const settled = status?.appliedGeneration === metadata.generation;
+
+  return (desired: Topic, role: "Topic" | "DeadLetter"): ClaimedTopic => {
+    const known = role === "Topic" ? status : status?.deadLetter;
+    const kept = receipt?.items.find((item) => item.name === desired.name && item.action !== "Deleted");
     const claim: TopicClaim = {
-      ...(status?.topicId === undefined ? {} : { topicId: status.topicId }),
-      ...(status?.intent === desired.name ? { intent: desired.name } : {}),
-      ...(kept === undefined ? {} : { retainedTopicId: kept }),
+      ...{ topicId: known?.topicId, ownership: known?.ownership, accepted, settled },
+      intent: known?.intent === desired.name ? desired.name : undefined,
+      retained: kept?.id === undefined ? undefined : { topicId: kept.id, ownership: kept.ownership ?? "Created" },
     };
-    return { desired, claim };
+    return {
+      desired,
+      claim,
+      policy: topicPolicy(desired.name, role, { namespace: metadata.namespace, settings, backend }),
+    };
   };
 }

@@ -1,9 +1,10 @@
 import type { AuditTopic, AuditTopicStatus } from "../../crds/v1alpha1/audit-topic.ts";
-import type { Topic } from "../desired/kafka-topic.ts";
+import type { Topic, TopicPolicy } from "../desired/kafka-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { KafkaTopics } from "../external/kafka-topic.ts";
-import { type ObservedTopic, planTopic, type TopicAction, type TopicClaim } from "../plan/kafka-topic.ts";
-import type { Plan } from "../plan/plan.ts";
+import { type ObservedTopic, planTopic, type TopicClaim, type TopicPlan } from "../plan/kafka-topic.ts";
+import type { Refusal } from "../plan/plan.ts";
+import { differencesText } from "../plan/topic-differences.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { TopicFinding } from "../status/audit-topic.ts";
 import { refused, type Trouble } from "../status/conditions.ts";
@@ -13,6 +14,9 @@ import type { Attempts } from "./attempts.ts";
 export interface ClaimedTopic {
   readonly desired: Topic;
   readonly claim: TopicClaim;
+  readonly policy: TopicPolicy;
+  /** Another resource came first. */
+  readonly rival?: Refusal | undefined;
 }
 
 export interface TopicStep {
@@ -24,7 +28,7 @@ export interface TopicStep {
 
 interface Sight {
   readonly observed: ObservedTopic | undefined;
-  readonly plan: Plan<TopicAction>;
+  readonly plan: TopicPlan;
 }
 
 /** What a look at one topic told. */
@@ -53,14 +57,20 @@ export async function ensureTopics(
   };
 }
 
-async function lookAt({ desired, claim }: ClaimedTopic, { topics, attempts }: TopicStep): Promise<Look> {
+async function lookAt(topic: ClaimedTopic, { topics, attempts }: TopicStep): Promise<Look> {
+  const { desired, claim, policy, rival } = topic;
   const found = await attempts.run(async () => {
+    if (rival !== undefined) return { observed: undefined, plan: yielding(rival) };
     const observed = await topics.observe(desired.name);
-    return { observed, plan: planTopic(desired, observed, claim) };
+    const plan = planTopic(desired, observed, claim, policy);
+    if (plan.awaits === undefined) return { observed, plan };
+    throw new WaitingError("TopicMissing", plan.awaits, { requeueAfterMs: 30_000 });
   });
   const creates = "value" in found && found.value.plan.actions.some(({ kind }) => kind === "CreateTopic");
-  return { desired, claim, found, isNew: creates && claim.intent === undefined };
+  return { ...topic, found, isNew: creates && claim.intent === undefined };
 }
+
+const yielding = (rival: Refusal): TopicPlan => ({ actions: [], refusals: [rival], corrected: [], drift: [] });
 
 const withIntents = (status: AuditTopicStatus | undefined, topic: Look, deadLetter: Look | undefined) => ({
   ...status,
@@ -76,7 +86,9 @@ async function carryOut(look: Look, step: TopicStep): Promise<TopicFinding> {
 
   const { observed, plan } = found.value;
   for (const refusal of plan.refusals) step.attempts.note(refused(refusal));
-  if (plan.refusals.some(({ reason }) => FOREIGN.has(reason))) return { refusals: plan.refusals };
+  if (plan.refusals.some(({ reason }) => FOREIGN.has(reason))) {
+    return { refusals: plan.refusals, ...(look.rival === undefined ? {} : pending) };
+  }
 
   let isRefused = false;
   const result = await step.attempts.run(async () => {
@@ -95,6 +107,8 @@ async function carryOut(look: Look, step: TopicStep): Promise<TopicFinding> {
   const after = ("value" in result ? result.value : undefined) ?? observed;
   return {
     refusals: plan.refusals,
+    drift: plan.drift,
+    ownership: plan.ownership ?? "Created",
     ...("report" in result ? { trouble: result.report } : {}),
     ...(after === undefined ? (isRefused ? {} : pending) : { observed: after }),
   };
@@ -133,8 +147,16 @@ async function announce(
     const note = `Topic ${name} (id ${action.replaces}) was gone, with all it held; made again`;
     await recordEvent({ type: "Warning", reason: "TopicMissing", action: "Reconcile", note });
   }
-  if (claim.topicId === undefined && observed !== undefined && observed.topicId === claim.retainedTopicId) {
+  if (observed === undefined) return;
+  if (claim.topicId === undefined && observed.topicId === claim.retained?.topicId) {
     const note = `Took back topic ${name}, which an earlier deletion had retained`;
     await recordEvent({ type: "Normal", reason: "Adopted", action: "Reconcile", note });
+  } else if (plan.ownership === "Adopted" && (claim.ownership !== "Adopted" || claim.topicId !== observed.topicId)) {
+    const note = `Took over topic ${name} (id ${observed.topicId}), which this resource did not make`;
+    await recordEvent({ type: "Normal", reason: "Adopted", action: "Reconcile", note });
+  }
+  if (plan.corrected.length > 0) {
+    const note = `Topic ${name} was changed by hand: ${differencesText(plan.corrected)}; put back`;
+    await recordEvent({ type: "Warning", reason: "DriftCorrected", action: "Reconcile", note });
   }
 }

@@ -5,7 +5,7 @@ import { desiredSinkConfig } from "../desired/sink-config.ts";
 import { sinkSelector } from "../desired/sink-labels.ts";
 import { sinkBacklogs, sinkLag } from "../desired/sink-lag.ts";
 import { type SinkNames, sinkNames } from "../desired/sink-names.ts";
-import { CA_FILE, desiredWorkload } from "../desired/sink-workload.ts";
+import { CA_FILE, desiredWorkload, type KafkaAccess, kafkaFiles } from "../desired/sink-workload.ts";
 import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { readCa } from "../external/postgres-ca.ts";
@@ -28,6 +28,8 @@ import {
 import { retireMonths } from "./sink-retention.ts";
 import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
 
+const PROVEN = "The writer can write and do no more";
+
 interface SinkStep {
   readonly pipeline: AuditPipeline;
   readonly sink: SinkSpec;
@@ -36,6 +38,8 @@ interface SinkStep {
   readonly topic: TopicInUse | undefined;
   readonly broker: { readonly backend: KafkaBackend; readonly kafka: Kafka } | undefined;
   readonly flows: FlowWatch;
+  /** How its pods reach the brokers, or why they cannot. */
+  readonly kafka: { readonly value: KafkaAccess } | { readonly report: Trouble };
 }
 
 /** Ledger, credentials, workload, flow: one sink, each step with a report of its own. */
@@ -71,6 +75,7 @@ export async function ensureSink(
     store: ok(`${ledger.database}.${ledger.schema}`),
     ledger,
     inventory: inventoryOf(sink, place, ready),
+    drift: ready.drift,
   };
 
   const proven = await attempts.run(() => proveCredentials(input, ready, tools));
@@ -78,7 +83,15 @@ export async function ensureSink(
     const waiting = waitingFor("CredentialsReady", proven.report);
     return { ...found, credentials: proven.report, workload: waiting, flow: waiting };
   }
-  const workload = await attempts.run(() => ensureWorkload(full, place, ready, tools, deps));
+  const { kafka } = step;
+  if ("report" in kafka) {
+    // What runs goes on with what it has.
+    const flow = await attempts.run(() => measureFlow(full, ready));
+    const waiting = waitingFor("CredentialsReady", kafka.report);
+    const flowing = "report" in flow ? flow.report : flow.value.report;
+    return { ...found, credentials: ok(PROVEN), workload: waiting, flow: flowing };
+  }
+  const workload = await attempts.run(() => ensureWorkload(full, kafka.value, place, ready, tools, deps));
   if ("value" in workload) {
     const { report } = workload.value;
     attempts.note(report, report.kind === "Waiting" ? ROLLOUT_LOOK_MS : undefined);
@@ -92,7 +105,7 @@ export async function ensureSink(
     // A reader who holds up a drop is no trouble of the store's; a drop that only a person can decide about is.
     ...("report" in retired && retired.report.kind !== "Waiting" ? { store: retired.report } : {}),
     ...("value" in retired ? { ledger: { ...ledger, nextDropMs: retired.value.nextDropMs } } : {}),
-    credentials: ok("The writer can write and do no more"),
+    credentials: ok(PROVEN),
     workload: "report" in workload ? workload.report : workload.value.report,
     ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),
     flow: "report" in flow ? flow.report : flow.value.report,
@@ -114,6 +127,7 @@ async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undef
 /** @throws WaitingError while the topic is not known: a sink without one would only wait in its place. */
 async function ensureWorkload(
   { pipeline, sink, names, topic, broker }: SinkStep,
+  kafka: KafkaAccess,
   place: ReachablePlace,
   ready: ReadyLedger,
   { store }: Tools<AuditPipeline>,
@@ -130,12 +144,14 @@ async function ensureWorkload(
     image: config.sink.image,
     credential: credentialFingerprint(ready.passwords.writer),
     ca: place.ca,
+    kafka,
     config: desiredSinkConfig({
       pipeline: { namespace, name },
       spec: pipeline.spec,
       sink,
       topic,
       kafka: broker.backend,
+      kafkaAccess: kafkaFiles(kafka),
       postgres: place.backend,
       ledger: place.ledger,
       consumerGroup: names.consumerGroup,
@@ -178,12 +194,16 @@ const wantedMonths = (progress: ReadyLedger["progress"], topicId: string) =>
     id === topicId && month !== undefined ? [{ partition, month }] : [],
   );
 
-function inventoryOf(sink: SinkSpec, { ledger }: LedgerPlace, { ownsDatabase }: ReadyLedger): InventoryItem[] {
+function inventoryOf(
+  sink: SinkSpec,
+  { ledger }: LedgerPlace,
+  { ownsDatabase, isAdopted }: ReadyLedger,
+): InventoryItem[] {
   const { database, roles } = sink.deletionPolicy;
   const item = (kind: string, name: string, policy: "Retain" | "Delete"): InventoryItem => ({
     kind,
     name,
-    ownership: "Created",
+    ownership: isAdopted ? "Adopted" : "Created",
     policy,
     sink: sink.name,
   });

@@ -33,6 +33,8 @@ async function newSink() {
     sink,
     names: sinkNames(metadata, sink.name),
     place: {
+      adoption: "Never" as const,
+      driftPolicy: "Correct" as const,
       backend: postgresBackend.parse({ ...backend, name: "default" }),
       identity: ledger.identity,
       ledger: ledger.names,
@@ -57,6 +59,9 @@ async function newSink() {
     probed: undefined,
     changed: false,
     ownsDatabase: true,
+    isAdopted: false,
+    drift: [],
+    observed: await ledger.access.observe(),
   };
   const secrets: unknown[] = [];
   const tools = {

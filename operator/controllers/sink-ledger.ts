@@ -1,5 +1,5 @@
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
-import type { PostgresBackend } from "../config.ts";
+import { allowsAdoption, type PostgresBackend } from "../config.ts";
 import type { Ledger } from "../desired/postgres-ledger.ts";
 import { desiredMonths, type Month } from "../desired/postgres-month.ts";
 import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../desired/postgres-names.ts";
@@ -8,8 +8,8 @@ import { StalledError, WaitingError } from "../errors.ts";
 import type { LedgerPasswords, PostgresLedger, Progress } from "../external/postgres-ledger.ts";
 import { credentialFingerprint } from "../external/scram.ts";
 import type { Plan } from "../plan/plan.ts";
-import { type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
-import { databaseOwnership } from "../plan/postgres-ownership.ts";
+import { findDrift, type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
+import { type AdoptionPolicy, databaseOwnership } from "../plan/postgres-ownership.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
@@ -23,6 +23,9 @@ export interface LedgerPlace {
   readonly backend: PostgresBackend;
   readonly identity: LedgerIdentity;
   readonly ledger: LedgerNames;
+  /** Never, where the back-end does not allow more. */
+  readonly adoption: AdoptionPolicy;
+  readonly driftPolicy: SinkSpec["driftPolicy"];
 }
 
 /** Also how others reach it. */
@@ -37,7 +40,13 @@ export function ledgerPlace({ metadata }: AuditPipeline, sink: SinkSpec, { confi
   const backend = postgresBackendOf(config, namespace, sink.postgres.backendRef);
   const identity = { clusterId: config.clusterId, namespace, name, uid, sink: sink.name };
   const { database, schema } = sink.postgres;
-  return { backend, identity, ledger: ledgerNames(identity, { database, schema }, backend) };
+  return {
+    backend,
+    identity,
+    ledger: ledgerNames(identity, { database, schema }, backend),
+    adoption: allowsAdoption(backend) ? sink.adoptionPolicy : "Never",
+    driftPolicy: sink.driftPolicy,
+  };
 }
 
 /** What the steps after it need of a ledger that is as it should be. */
@@ -52,6 +61,11 @@ export interface ReadyLedger {
   readonly changed: boolean;
   /** False: the platform's own, in which only the schema is ours. */
   readonly ownsDatabase: boolean;
+  /** Some of it was there before and was taken over. */
+  readonly isAdopted: boolean;
+  /** Changed by hand and left so, by driftPolicy; in words. */
+  readonly drift: readonly string[];
+  readonly observed: ObservedLedger;
 }
 
 interface LedgerInput {
@@ -87,9 +101,10 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
   const desired = desiredLedger(place, months, passwords);
   const observed = await access.observe();
   const plan = planLedger(desired, observed);
-  const refusal = plan.refusals[0];
+  const refusal = refusalOf(plan);
+  const drift = findDrift(desired, observed);
   // Somebody else's ledger: hands off. A hand-made grant or a changed table: reported, and the rest is kept up all the same.
-  if (refusal !== undefined && plan.actions.length === 0) throw new StalledError(refusal.reason, refusal.message);
+  if (refusal !== undefined && plan.actions.length === 0) throw refusal;
 
   await recordSink(input.pipeline, sink, tools);
   await writeSecrets(credentials, passwords, plan.actions.length === 0 ? probed : undefined, tools.store);
@@ -97,10 +112,12 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     tools.log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
     await access.apply(action);
   }
-  await announceTakeBack(plan, place, tools);
-  if (refusal !== undefined) throw new StalledError(refusal.reason, refusal.message);
+  await announce(plan.actions, place.driftPolicy === "Correct" ? drift : [], place, tools);
+  if (refusal !== undefined) throw refusal;
   const after = plan.actions.length === 0 ? observed : await access.observe();
-  const changed = plan.actions.length > 0;
+  // What is left changed may be what a login needs: the probe says.
+  const left = place.driftPolicy === "Report" ? drift : [];
+  const changed = plan.actions.length > 0 || left.length > 0;
   return {
     access,
     months: after.months,
@@ -109,21 +126,56 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     probed,
     changed,
     ownsDatabase: ownsDatabase(place, after),
+    isAdopted: after.roles.owner?.marker?.adopted === true || after.schema?.marker?.adopted === true,
+    drift: left,
+    observed: after,
   };
 }
+
+/** All of it in one message; nobody else's doing is worth a wait, but sessions that are about to end. */
+function refusalOf({ refusals }: Plan<LedgerAction>): StalledError | WaitingError | undefined {
+  const [first] = refusals;
+  if (first === undefined) return undefined;
+  const message = [...new Set(refusals.map((refusal) => refusal.message))].join("; ").slice(0, MAX_MESSAGE);
+  return first.reason === "ObjectBusy"
+    ? new WaitingError(first.reason, message)
+    : new StalledError(first.reason, message);
+}
+
+/** Half of what a condition may hold. */
+const MAX_MESSAGE = 16_384;
 
 const ownsDatabase = ({ ledger, identity }: LedgerPlace, { database }: ObservedLedger) =>
   database !== undefined && databaseOwnership(ledger, identity, database) === "Ours";
 
-async function announceTakeBack(
-  plan: Plan<LedgerAction>,
+/** Says once what was taken, and what was put back. */
+async function announce(
+  actions: readonly LedgerAction[],
+  drift: readonly string[],
   { ledger }: LedgerPlace,
   { recordEvent }: Tools<AuditPipeline>,
 ): Promise<void> {
-  if (!plan.actions.some(({ kind }) => kind === "TakeBack")) return;
-  const note = `Took back database ${ledger.database}, schema ${ledger.schema}, which an earlier deletion had retained`;
-  await recordEvent({ type: "Normal", reason: "Adopted", action: "Reconcile", note });
+  const did = (kind: LedgerAction["kind"]) => actions.some((action) => action.kind === kind);
+  const where = `database ${ledger.database}, schema ${ledger.schema}`;
+  const normal = { type: "Normal", action: "Reconcile" } as const;
+  if (did("TakeBack")) {
+    await recordEvent({
+      ...normal,
+      reason: "Adopted",
+      note: `Took back ${where}, which an earlier resource of this name had`,
+    });
+  }
+  if (did("Adopt") || did("AdoptSchema")) {
+    await recordEvent({ ...normal, reason: "Adopted", note: `Took over ${where}, which was there before` });
+  }
+  if (drift.length > 0) {
+    const note = `Put back in ${where} what was changed by hand: ${drift.join("; ")}`;
+    await recordEvent({ ...normal, type: "Warning", reason: "DriftCorrected", note: note.slice(0, MAX_NOTE) });
+  }
 }
+
+/** Of events.k8s.io/v1. */
+const MAX_NOTE = 1_024;
 
 /**
  * Logs in as each identity: what must work works, what must be refused is refused. Passed once under a key, it is not
@@ -157,11 +209,11 @@ export async function proveCredentials(
 }
 
 export function ledgerAccess(
-  { backend, identity, ledger }: LedgerPlace,
+  { backend, identity, ledger, adoption }: LedgerPlace,
   { ledgers }: Deps,
   passwords?: LedgerPasswords,
 ): PostgresLedger {
-  return ledgers({ server: backend, identity, names: ledger, passwords });
+  return ledgers({ server: backend, identity, names: ledger, passwords, adoption });
 }
 
 const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): CredentialsInput => ({
@@ -174,13 +226,15 @@ const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): Creden
 });
 
 const desiredLedger = (
-  { identity, ledger }: LedgerPlace,
+  { identity, ledger, adoption, driftPolicy }: LedgerPlace,
   months: readonly Month[],
   { writer, reader }: LedgerPasswords,
 ): Ledger => ({
   names: ledger,
   identity,
   months,
+  adoptionPolicy: adoption,
+  driftPolicy,
   credentials: {
     writer: credentialFingerprint(writer),
     ...(reader === undefined ? {} : { reader: credentialFingerprint(reader) }),

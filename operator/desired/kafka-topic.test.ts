@@ -15,6 +15,7 @@ describe("desiredTopics", () => {
         partitions: 12,
         replicationFactor: 3,
         config: {
+          "cleanup.policy": "delete",
           "retention.ms": "604800000",
           "compression.type": "producer",
           "max.message.bytes": "1048576",
@@ -45,12 +46,13 @@ describe("desiredTopics", () => {
       retention: { time: "Unlimited", size: "50Gi" },
       compressionType: "Zstd",
       maxMessageSize: "2Mi",
-      config: { "segment.ms": "3600000", "cleanup.policy": null },
+      config: { "segment.ms": "3600000", "flush.ms": null },
     });
     expect(topic).toMatchObject({ partitions: 3, replicationFactor: 1 });
     expect(topic.config).toEqual({
       "segment.ms": "3600000",
-      "cleanup.policy": null,
+      "flush.ms": null,
+      "cleanup.policy": "delete",
       "retention.ms": "-1",
       "retention.bytes": "53687091200",
       "compression.type": "zstd",

@@ -1,8 +1,8 @@
 import { isTopicName } from "../../crds/v1alpha1/names.ts";
 import { parseDurationMs, parseQuantityBytes } from "../../crds/v1alpha1/shared.ts";
-import type { KafkaBackend } from "../config.ts";
+import type { GrantVerb, KafkaBackend } from "../config.ts";
 import { StalledError } from "../errors.ts";
-import { notAllowed, renderNamePrefix, requirePrefix } from "./name-prefix.ts";
+import { hasPrefix, notAllowed, renderNamePrefix, requirePrefix } from "./name-prefix.ts";
 
 /** One topic as it should be. `config` has the keys we own; `null` = not ours, whatever it is there. */
 export interface Topic {
@@ -18,6 +18,15 @@ export interface Topics {
   readonly deadLetter: Topic | undefined;
 }
 
+/** What may be done with one topic, whatever it should look like. */
+export interface TopicPolicy {
+  readonly management: "Manage" | "Observe";
+  readonly adoption: "IfIdentical" | "Never" | "Always";
+  readonly drift: "Correct" | "Report";
+  /** The name lies in the namespace's own prefix. A grant beyond it is for topics that are there. */
+  readonly mayCreate: boolean;
+}
+
 /** AuditTopic's spec, with the defaults of the schema filled in or not. Durations and quantities as the user writes them. */
 export interface TopicSettings {
   readonly topicName?: string | undefined;
@@ -28,6 +37,9 @@ export interface TopicSettings {
   readonly compressionType?: "Zstd" | "Lz4" | "Snappy" | "Gzip" | "Producer" | undefined;
   readonly maxMessageSize?: string | undefined;
   readonly config?: Readonly<Record<string, string | null>> | undefined;
+  readonly managementPolicy?: TopicPolicy["management"] | undefined;
+  readonly adoptionPolicy?: TopicPolicy["adoption"] | undefined;
+  readonly driftPolicy?: TopicPolicy["drift"] | undefined;
   readonly deadLetter?:
     | {
         readonly enabled?: boolean | undefined;
@@ -39,7 +51,8 @@ export interface TopicSettings {
 }
 
 /** What of the back-end decides about a topic. */
-export type TopicBackend = Pick<KafkaBackend, "name" | "namePrefix" | "replicationFactor" | "maxPartitions">;
+export type TopicBackend = Pick<KafkaBackend, "name" | "namePrefix" | "replicationFactor" | "maxPartitions"> &
+  Partial<Pick<KafkaBackend, "grants">>;
 
 const DEFAULT_PARTITIONS = 12;
 
@@ -60,6 +73,8 @@ const TYPED_KEYS: Readonly<Record<string, string>> = {
   "max.message.bytes": "spec.maxMessageSize",
   // The record time must be the broker's: it decides the month a row lies in, and no producer may choose that.
   "message.timestamp.type": "the operator (always LogAppendTime)",
+  // Compaction removes events that were acknowledged.
+  "cleanup.policy": "the operator (always delete)",
 };
 
 /** @throws StalledError NameNotAllowed, InvalidTopicConfig, TooManyPartitions */
@@ -68,13 +83,13 @@ export function desiredTopics(
   settings: TopicSettings,
   backend: TopicBackend,
 ): Topics {
-  const rule = { prefix: renderNamePrefix(backend.namePrefix, resource.namespace), backend: backend.name };
-  const name = settings.topicName ?? `${rule.prefix}${resource.name}`;
-  const deadLetterName = settings.deadLetter?.topicName ?? `${name}.dlq`;
+  const { name, deadLetterName } = topicNames(resource, settings, backend);
   const deadLetterEnabled = settings.deadLetter?.enabled ?? true;
+  const verb = settings.managementPolicy === "Observe" ? "Observe" : "Adopt";
+  const rule = { namespace: resource.namespace, backend };
 
-  checkName(name, { ...rule, field: "spec.topicName" });
-  if (deadLetterEnabled) checkName(deadLetterName, { ...rule, field: "spec.deadLetter.topicName" });
+  checkName(name, { ...rule, verb, field: "spec.topicName" });
+  if (deadLetterEnabled) checkName(deadLetterName, { ...rule, verb: "Adopt", field: "spec.deadLetter.topicName" });
   // Kafka takes `a.b` and `a_b` for a collision, since metric names turn one into the other (Topic.hasCollision).
   if (deadLetterEnabled && collisionForm(name) === collisionForm(deadLetterName)) {
     throw notAllowed("spec.deadLetter.topicName", deadLetterName, `it collides with ${name}`, "choose another name");
@@ -86,13 +101,43 @@ export function desiredTopics(
   };
 }
 
+/** A topic outside the prefix (by a grant) has its dead-letter topic inside: that one is ours, and we make it. */
+function topicNames(resource: { namespace: string; name: string }, settings: TopicSettings, backend: TopicBackend) {
+  const prefix = renderNamePrefix(backend.namePrefix, resource.namespace);
+  const own = `${prefix}${resource.name}`;
+  const name = settings.topicName ?? own;
+  const deadLetterName = settings.deadLetter?.topicName ?? `${hasPrefix(name, prefix) ? name : own}.dlq`;
+  return { name, deadLetterName };
+}
+
+/** @param role the dead-letter topic is ours whoever owns the topic */
+export function topicPolicy(
+  name: string,
+  role: "Topic" | "DeadLetter",
+  { namespace, settings, backend }: { namespace: string; settings: TopicSettings; backend: TopicBackend },
+): TopicPolicy {
+  return {
+    management: role === "Topic" ? (settings.managementPolicy ?? "Manage") : "Manage",
+    adoption: settings.adoptionPolicy ?? "Never",
+    drift: settings.driftPolicy ?? "Correct",
+    mayCreate: hasPrefix(name, renderNamePrefix(backend.namePrefix, namespace)),
+  };
+}
+
+/** Whether the platform allows `verb` on a topic outside the namespace's prefix. */
+export const isGranted = ({ grants = [] }: TopicBackend, namespace: string, name: string, verb: GrantVerb) =>
+  grants.some((grant) => grant.namespace === namespace && grant.names.includes(name) && grant.verbs.includes(verb));
+
 function sourceTopic(name: string, settings: TopicSettings, backend: TopicBackend): Topic {
+  const { partitions = DEFAULT_PARTITIONS, managementPolicy } = settings;
   return {
     name,
-    partitions: checkPartitions("spec.partitions", settings.partitions ?? DEFAULT_PARTITIONS, backend),
+    // Of an observed topic nothing is asked for.
+    partitions: managementPolicy === "Observe" ? partitions : checkPartitions("spec.partitions", partitions, backend),
     replicationFactor: settings.replicationFactor ?? backend.replicationFactor,
     config: {
       ...checkConfig(settings.config ?? {}),
+      "cleanup.policy": "delete",
       "retention.ms": retentionMs("spec.retention.time", settings.retention?.time ?? "168h"),
       ...(settings.retention?.size !== undefined && {
         "retention.bytes": String(bytes("spec.retention.size", settings.retention.size)),
@@ -135,16 +180,21 @@ const deadLetterBytes = (settings: TopicSettings) =>
 
 const collisionForm = (name: string) => name.replaceAll(".", "_");
 
-function checkName(name: string, rule: { field: string; prefix: string; backend: string }): void {
+function checkName(
+  name: string,
+  { field, namespace, backend, verb }: { field: string; namespace: string; backend: TopicBackend; verb: GrantVerb },
+): void {
   if (!isTopicName(name)) {
     throw notAllowed(
-      rule.field,
+      field,
       name,
       "a topic's name has 1 to 249 of a-z A-Z 0-9 . _ -, is not . or .., and does not begin with __",
       "choose another name",
     );
   }
-  requirePrefix(name, rule);
+  if (isGranted(backend, namespace, name, verb)) return;
+  const prefix = renderNamePrefix(backend.namePrefix, namespace);
+  requirePrefix(name, { field, prefix, backend: backend.name, verb });
 }
 
 function checkPartitions(field: string, partitions: number, { name, maxPartitions }: TopicBackend): number {

@@ -13,16 +13,20 @@ export interface NameRule {
   readonly prefix: string;
   /** Name of the back-end that has the prefix. */
   readonly backend: string;
+  /** What a grant of the back-end could allow beyond the prefix. */
+  readonly verb?: string;
 }
 
+export const hasPrefix = (name: string, prefix: string) => name.startsWith(prefix) && name.length > prefix.length;
+
 /** @throws StalledError NameNotAllowed: the prefix is what keeps one namespace out of another's objects. */
-export function requirePrefix(name: string, { field, prefix, backend }: NameRule): void {
-  if (name.startsWith(prefix) && name.length > prefix.length) return;
+export function requirePrefix(name: string, { field, prefix, backend, verb }: NameRule): void {
+  if (hasPrefix(name, prefix)) return;
   throw notAllowed(
     field,
     name,
     `names of this namespace on back-end ${JSON.stringify(backend)} start with ${JSON.stringify(prefix)}`,
-    `choose a name that starts with ${JSON.stringify(prefix)}, or leave the field out`,
+    `choose a name that starts with ${JSON.stringify(prefix)}, or leave the field out${verb === undefined ? "" : `; or ask the platform team for a grant to ${verb} it`}`,
   );
 }
 

@@ -26,6 +26,6 @@ export function desiredAuditTopic(pipeline: AuditPipeline) {
       namespace,
       ownerReferences: [pipelineOwner({ name, uid })],
     },
-    spec: { kafka: pipeline.spec.kafka, ...pipeline.spec.topic.template },
+    spec: { kafka: { backendRef: pipeline.spec.kafka.backendRef }, ...pipeline.spec.topic.template },
   };
 }

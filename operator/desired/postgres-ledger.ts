@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Month } from "./postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "./postgres-names.ts";
 import { ledgerTables } from "./postgres-tables.ts";
@@ -9,6 +10,10 @@ export interface Ledger {
   readonly months: readonly Month[];
   /** A fingerprint (external/scram.ts) of the password each login should have; no reader: it may not log in. */
   readonly credentials: { readonly writer: string; readonly reader?: string | undefined };
+  /** What may be done with objects that are there and nobody's that we know. */
+  readonly adoptionPolicy: "Never" | "IfIdentical" | "Always";
+  /** Whether what somebody changed by hand is put back, or left and reported. */
+  readonly driftPolicy: "Correct" | "Report";
 }
 
 export type LedgerRole = "owner" | "writer" | "reader";
@@ -87,4 +92,15 @@ function columnsOf(statement: string): readonly string[] {
       return `${name} ${TYPE_NAMES[type] ?? type}${isRequired ? " NOT NULL" : ""}`;
     })
     .sort();
+}
+
+/**
+ * Moves with everything that is asked of a ledger, by the spec or by this version of the operator. Kept on the owner
+ * role once everything is in place: from then on, what differs was changed by hand.
+ */
+export function ledgerFingerprint({ credentials }: Pick<Ledger, "credentials">): string {
+  const privileges = [DATABASE_PRIVILEGES, SCHEMA_PRIVILEGES, DEFAULT_PRIVILEGES, WRITABLE];
+  const readerMayLogIn = credentials.reader !== undefined;
+  const asked = [ledgerTables('"s"'), privileges, ROLE_SETTINGS, readerMayLogIn];
+  return createHash("sha256").update(JSON.stringify(asked)).digest("hex").slice(0, 16);
 }

@@ -9,7 +9,9 @@ export interface SinkInput {
   readonly spec: Pick<AuditPipelineSpec, "events" | "workload">;
   readonly sink: SinkSpec;
   readonly topic: { readonly topicName: string; readonly deadLetterTopic?: string | undefined };
-  readonly kafka: Pick<KafkaBackend, "bootstrapServers">;
+  readonly kafka: Pick<KafkaBackend, "bootstrapServers" | "tls" | "sasl">;
+  /** What the sink has to log in with, and where its authority lies in the pod. */
+  readonly kafkaAccess: KafkaFiles;
   readonly postgres: Pick<PostgresBackend, "host" | "port" | "sslMode">;
   readonly ledger: { readonly database: string; readonly schema: string };
   readonly consumerGroup: string;
@@ -17,8 +19,18 @@ export interface SinkInput {
   readonly caFile?: string | undefined;
 }
 
-/** What the sink reads from its ConfigMap. User and password are not in it: they come from the Secret, by environment. */
-export type RenderedSinkConfig = Omit<SinkConfigInput, "store"> & {
+/** Paths in the pod, of what the sink's connection to Kafka needs; absent where it needs none. */
+export interface KafkaFiles {
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+}
+
+type Sasl = NonNullable<SinkConfigInput["kafka"]["sasl"]>;
+
+/** What the sink reads from its ConfigMap. Users and passwords are not in it: they come from Secrets, by environment. */
+export type RenderedSinkConfig = Omit<SinkConfigInput, "store" | "kafka"> & {
+  kafka: Omit<SinkConfigInput["kafka"], "sasl"> & { sasl?: Omit<Sasl, "username" | "password"> };
   store: Omit<SinkConfigInput["store"], "postgres"> & {
     postgres: Omit<SinkConfigInput["store"]["postgres"], "user" | "password">;
   };
@@ -31,7 +43,7 @@ export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
   const { retry, circuitBreaker, ...delivery } = sink.delivery;
   return {
     pipeline: { ...pipeline, sink: sink.name },
-    kafka: { bootstrapServers: [...kafka.bootstrapServers] },
+    kafka: kafkaSection(kafka, input.kafkaAccess),
     source: {
       topic: topic.topicName,
       groupId: input.consumerGroup,
@@ -63,5 +75,17 @@ export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
       circuitBreaker: { failures: circuitBreaker.failures, openFor: parseDurationMs(circuitBreaker.openFor) },
     },
     logLevel: spec.workload.logLevel.toLowerCase() as "debug" | "info" | "warn" | "error",
+  };
+}
+
+function kafkaSection(
+  { bootstrapServers, tls, sasl }: SinkInput["kafka"],
+  files: KafkaFiles,
+): RenderedSinkConfig["kafka"] {
+  const serverName = tls?.serverName === undefined ? {} : { serverName: tls.serverName };
+  return {
+    bootstrapServers: [...bootstrapServers],
+    ...(tls === undefined ? {} : { tls: { ...files, ...serverName } }),
+    ...(sasl === undefined ? {} : { sasl: { mechanism: sasl.mechanism } }),
   };
 }

@@ -2,14 +2,23 @@ import { describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { auditPipelineSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { sinkConfig } from "../../sink/config.ts";
+import type { KafkaBackend } from "../config.ts";
 import { desiredSinkConfig } from "./sink-config.ts";
 import { sinkNames } from "./sink-names.ts";
 import { desiredLoginSecret } from "./sink-secret.ts";
-import { CA_FILE, desiredWorkload } from "./sink-workload.ts";
+import { CA_FILE, desiredWorkload, type KafkaAccess, kafkaFiles } from "./sink-workload.ts";
 
 const pipeline = { namespace: "team-a", name: "payments", uid: "00000000-0000-4000-8000-000000000001" };
 
-function input(over: { spec?: object; credential?: string; ca?: string } = {}) {
+interface Over {
+  spec?: object;
+  credential?: string;
+  ca?: string;
+  kafka?: KafkaAccess;
+  secured?: Pick<KafkaBackend, "tls" | "sasl">;
+}
+
+function input({ kafka = {}, secured = {}, ...over }: Over = {}) {
   const spec = auditPipelineSpec.parse({ sinks: [{ name: "ledger", postgres: {} }], ...over.spec });
   const sink = spec.sinks[0];
   if (sink === undefined) throw new Error("one sink");
@@ -19,14 +28,17 @@ function input(over: { spec?: object; credential?: string; ca?: string } = {}) {
     spec,
     sink,
     topic: { topicName: "team-a.payments", deadLetterTopic: "team-a.payments.dlq" },
-    kafka: { bootstrapServers: ["kafka:9092"] },
+    kafka: { bootstrapServers: ["kafka:9092"], ...secured },
+    kafkaAccess: kafkaFiles(kafka),
     postgres: { host: "postgres", port: 5432, sslMode: "VerifyFull" },
     ledger: { database: "team-a_payments", schema: "audit" },
     consumerGroup: names.consumerGroup,
   });
   const { credential = "c1", ca } = over;
-  return { pipeline, spec, sink, names, config, credential, ca, image: "audit-sink:1" };
+  return { pipeline, spec, sink, names, config, credential, ca, kafka, image: "audit-sink:1" };
 }
+
+const login = (fingerprint: string) => ({ name: "payments-kafka", fingerprint, user: true, certificate: true });
 
 const templateOf = (over: Parameters<typeof input>[0]) => {
   const [, , deployment] = desiredWorkload(input(over));
@@ -59,6 +71,8 @@ describe("desiredWorkload", () => {
     },
     { name: "another password", over: { credential: "c2" }, rolls: true },
     { name: "an authority of the store", over: { ca: "PEM" }, rolls: true },
+    { name: "an authority of the brokers", over: { kafka: { ca: "PEM" } }, rolls: true },
+    { name: "a login with Kafka", over: { kafka: { secret: login("f1") } }, rolls: true },
     { name: "more replicas", over: { spec: { workload: { replicas: 3 } } }, rolls: false },
     { name: "another interval", over: { spec: { interval: "1m" } }, rolls: false },
     {
@@ -75,6 +89,33 @@ describe("desiredWorkload", () => {
     const [mount] = deployment.spec.template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts);
     expect(configMap.data).toMatchObject({ [CA_FILE.slice(`${mount?.mountPath}/`.length)]: "PEM" });
     expect(desiredWorkload(input())[1].data).not.toHaveProperty(["ca.crt"]);
+  });
+
+  test("another login with Kafka rolls the pods, the same does not", () => {
+    expect(templateOf({ kafka: { secret: login("f2") } })).not.toBe(templateOf({ kafka: { secret: login("f1") } }));
+    expect(templateOf({ kafka: { secret: login("f1") } })).toBe(templateOf({ kafka: { secret: login("f1") } }));
+  });
+
+  test("gives the sink a login by environment and a certificate by file, where it is told to look", () => {
+    const secured = { tls: { serverName: "kafka" }, sasl: { mechanism: "ScramSha512", secretFile: "admin" } } as const;
+    const { config, ...rest } = input({ kafka: { ca: "PEM", secret: login("f1") }, secured });
+    expect(config.kafka).toEqual({
+      bootstrapServers: ["kafka:9092"],
+      tls: {
+        caFile: "/etc/audit-sink/kafka-ca.crt",
+        certFile: "/etc/audit-sink-kafka/tls.crt",
+        keyFile: "/etc/audit-sink-kafka/tls.key",
+        serverName: "kafka",
+      },
+      sasl: { mechanism: "ScramSha512" },
+    });
+    const [, configMap, deployment] = desiredWorkload({ config, ...rest });
+    expect(configMap.data).toMatchObject({ "kafka-ca.crt": "PEM" });
+    expect(deployment.spec.template.spec.volumes).toContainEqual({
+      name: "kafka",
+      secret: { secretName: "payments-kafka" },
+    });
+    expect(JSON.stringify(deployment.spec.template.spec.containers)).toContain("AUDIT_SINK__KAFKA__SASL__PASSWORD");
   });
 
   test("has no password in it", () => {

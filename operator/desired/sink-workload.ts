@@ -18,6 +18,23 @@ export interface WorkloadInput {
   readonly image: string;
   /** PEM; the sink finds it at CA_FILE. */
   readonly ca?: string | undefined;
+  readonly kafka: KafkaAccess;
+}
+
+/** What a sink has to reach its brokers with, beside their addresses. */
+export interface KafkaAccess {
+  /** PEM; the sink finds it at `kafkaFiles().caFile`. */
+  readonly ca?: string;
+  /** In the pipeline's namespace. Absent: the brokers ask for no login. */
+  readonly secret?: {
+    readonly name: string;
+    /** Moves when the login does, and tells nothing of it. */
+    readonly fingerprint: string;
+    /** It has `username` and `password`. */
+    readonly user: boolean;
+    /** It has `tls.crt` and `tls.key`. */
+    readonly certificate: boolean;
+  };
 }
 
 /** The sink's last spec, kept on its ConfigMap: how a sink that left the pipeline's spec is torn down by its own policy. */
@@ -28,9 +45,17 @@ const CREDENTIAL_CHECKSUM = `${GROUP}/credential-checksum`;
 const CONFIG_DIR = "/etc/audit-sink";
 /** Where the store's authority lies in the pod, for the sink's `caFile`. */
 export const CA_FILE = `${CONFIG_DIR}/ca.crt`;
+const KAFKA_DIR = "/etc/audit-sink-kafka";
+const KAFKA_CA = "kafka-ca.crt";
 const ADMIN_PORT = 8080;
 /** Longer than the sink's own `drainTimeout` of 25 s. */
 const GRACE_SECONDS = 40;
+
+/** Where in the pod the sink finds what its connection to Kafka needs. */
+export const kafkaFiles = ({ ca, secret }: KafkaAccess) => ({
+  ...(ca === undefined ? {} : { caFile: `${CONFIG_DIR}/${KAFKA_CA}` }),
+  ...(secret?.certificate === true ? { certFile: `${KAFKA_DIR}/tls.crt`, keyFile: `${KAFKA_DIR}/tls.key` } : {}),
+});
 
 /** ServiceAccount, ConfigMap and Deployment, in the order they are applied: a pod never starts before what it reads. */
 export function desiredWorkload(input: WorkloadInput) {
@@ -38,7 +63,7 @@ export function desiredWorkload(input: WorkloadInput) {
   return [
     serviceAccount(input),
     configMap(input, configText),
-    deployment(input, checksum(configText + (input.ca ?? ""))),
+    deployment(input, checksum(configText + (input.ca ?? "") + (input.kafka.ca ?? ""))),
   ] as const;
 }
 
@@ -65,7 +90,11 @@ const configMap = (input: WorkloadInput, configText: string) => ({
   apiVersion: "v1",
   kind: "ConfigMap",
   metadata: { ...metadata(input, input.names.config), annotations: { [SINK_SPEC]: JSON.stringify(input.sink) } },
-  data: { "config.yaml": configText, ...(input.ca === undefined ? {} : { "ca.crt": input.ca }) },
+  data: {
+    "config.yaml": configText,
+    ...(input.ca === undefined ? {} : { "ca.crt": input.ca }),
+    ...(input.kafka.ca === undefined ? {} : { [KAFKA_CA]: input.kafka.ca }),
+  },
 });
 
 function deployment(input: WorkloadInput, configChecksum: string) {
@@ -81,7 +110,7 @@ function deployment(input: WorkloadInput, configChecksum: string) {
       template: {
         metadata: {
           labels: sinkLabels(pipeline, sink.name),
-          annotations: { [CONFIG_CHECKSUM]: configChecksum, [CREDENTIAL_CHECKSUM]: input.credential },
+          annotations: { [CONFIG_CHECKSUM]: configChecksum, [CREDENTIAL_CHECKSUM]: credentials(input) },
         },
         spec: {
           serviceAccountName: names.workload,
@@ -89,18 +118,35 @@ function deployment(input: WorkloadInput, configChecksum: string) {
           terminationGracePeriodSeconds: GRACE_SECONDS,
           securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
           containers: [container(input)],
-          volumes: [{ name: "config", configMap: { name: names.config } }],
+          volumes: [
+            { name: "config", configMap: { name: names.config } },
+            ...kafkaVolume(input.kafka, ({ name }) => ({ name: "kafka", secret: { secretName: name } })),
+          ],
         },
       },
     },
   };
 }
 
-function container({ spec, names, image }: WorkloadInput) {
-  const fromSecret = (name: string, key: string) => ({
+const credentials = ({ credential, kafka: { secret } }: WorkloadInput) =>
+  secret === undefined ? credential : `${credential}-${secret.fingerprint}`;
+
+/** Only a certificate is a file: what is in the environment cannot be read from the disk of a pod. */
+const kafkaVolume = <T>({ secret }: KafkaAccess, part: (secret: NonNullable<KafkaAccess["secret"]>) => T): T[] =>
+  secret?.certificate === true ? [part(secret)] : [];
+
+function container({ spec, names, image, kafka }: WorkloadInput) {
+  const fromSecret = (name: string, key: string, secret = names.writerSecret) => ({
     name,
-    valueFrom: { secretKeyRef: { name: names.writerSecret, key } },
+    valueFrom: { secretKeyRef: { name: secret, key } },
   });
+  const kafkaLogin =
+    kafka.secret?.user === true
+      ? [
+          fromSecret("AUDIT_SINK__KAFKA__SASL__USERNAME", "username", kafka.secret.name),
+          fromSecret("AUDIT_SINK__KAFKA__SASL__PASSWORD", "password", kafka.secret.name),
+        ]
+      : [];
   const fromPod = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   const probe = (path: string) => ({ httpGet: { path, port: "admin" } });
   return {
@@ -112,12 +158,16 @@ function container({ spec, names, image }: WorkloadInput) {
       { name: "CONFIG_PATH", value: `${CONFIG_DIR}/config.yaml` },
       fromSecret("AUDIT_SINK__STORE__POSTGRES__USER", "username"),
       fromSecret("AUDIT_SINK__STORE__POSTGRES__PASSWORD", "password"),
+      ...kafkaLogin,
       fromPod("POD_NAME", "metadata.name"),
       fromPod("POD_NAMESPACE", "metadata.namespace"),
       fromPod("POD_UID", "metadata.uid"),
     ],
     ports: [{ name: "admin", containerPort: ADMIN_PORT, protocol: "TCP" }],
-    volumeMounts: [{ name: "config", mountPath: CONFIG_DIR, readOnly: true }],
+    volumeMounts: [
+      { name: "config", mountPath: CONFIG_DIR, readOnly: true },
+      ...kafkaVolume(kafka, () => ({ name: "kafka", mountPath: KAFKA_DIR, readOnly: true })),
+    ],
     ...(spec.workload.resources === undefined ? {} : { resources: spec.workload.resources }),
     securityContext: {
       allowPrivilegeEscalation: false,

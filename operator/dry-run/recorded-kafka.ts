@@ -1,3 +1,4 @@
+import type { KafkaAcl } from "../desired/kafka-principal.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import type { ObservedTopic, TopicAction } from "../plan/kafka-topic.ts";
 import type { Record } from "./step.ts";
@@ -27,6 +28,21 @@ export function recordedKafka(kafka: Kafka, record: Record): Kafka {
       startOffsets: (topic) => orEmpty(topic, () => kafka.topics.startOffsets(topic), new Map()),
       earliestRecordTime: (topic) => orEmpty(topic, () => kafka.topics.earliestRecordTime(topic), undefined),
     },
+    principals: {
+      observe: (username, mechanism) => kafka.principals.observe(username, mechanism),
+      async setPassword(username) {
+        record("Kafka", "SetPassword", username);
+      },
+      async addAcls(username, acls) {
+        record("Kafka", "AddAcls", `${username} (${acls.map(described).join(", ")})`);
+      },
+      async removeAcls(username, acls) {
+        record("Kafka", "RemoveAcls", `${username} (${acls.map(described).join(", ")})`);
+      },
+      async delete(username) {
+        record("Kafka", "DeleteUser", username);
+      },
+    },
     groups: {
       async delete(groupId) {
         record("Kafka", "DeleteGroup", groupId);
@@ -34,6 +50,8 @@ export function recordedKafka(kafka: Kafka, record: Record): Kafka {
     },
   };
 }
+
+const described = ({ operation, resource, name }: KafkaAcl) => `${operation} ${resource} ${name}`;
 
 function detail(action: TopicAction): string {
   switch (action.kind) {

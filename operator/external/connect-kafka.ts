@@ -1,48 +1,98 @@
 import { Admin } from "@platformatic/kafka";
-import type { KafkaBackend } from "../config.ts";
+import { WaitingError } from "../errors.ts";
+import { wasHungUp } from "./kafka-errors.ts";
 import { type KafkaGroups, kafkaGroups } from "./kafka-group.ts";
+import { type KafkaLink, type KafkaServer, readOperatorLink } from "./kafka-link.ts";
+import { type KafkaPrincipals, kafkaPrincipals } from "./kafka-principal.ts";
+import { handshakeFault, tlsProblem } from "./kafka-tls-errors.ts";
 import { type KafkaTopics, kafkaTopics } from "./kafka-topic.ts";
 
 /** One Kafka cluster as the operator sees it. */
 export interface Kafka {
   readonly topics: KafkaTopics;
   readonly groups: KafkaGroups;
+  readonly principals: KafkaPrincipals;
 }
 
 export interface KafkaConnections {
-  /** Lazy: nothing is dialled before the first call. One client per back-end, shared. */
-  to(backend: Pick<KafkaBackend, "name" | "bootstrapServers">): Kafka;
+  /** Lazy: nothing is read or dialled before the first call. One client per back-end, shared. */
+  to(backend: KafkaServer): Kafka;
   close(): Promise<void>;
 }
 
 const TIMEOUT_MS = 10_000;
 const COORDINATOR_RETRIES = 10;
 const RETRY_DELAY_MS = 500;
+/** How long a client that another has replaced may finish what was asked of it. */
+const REPLACED_MS = 60_000;
+
+interface Client {
+  /** What it was made with: where a file was changed since, another takes its place. */
+  readonly madeWith: string;
+  readonly kafka: Kafka;
+  close(): Promise<void>;
+}
 
 export function connectKafka(): KafkaConnections {
-  const clients = new Map<string, { admins: readonly Admin[]; kafka: Kafka }>();
+  const clients = new Map<string, Client>();
+  const replaced = new Set<Client>();
+
+  async function clientFor(server: KafkaServer): Promise<Kafka> {
+    const link = await readOperatorLink(server);
+    const madeWith = JSON.stringify([server.bootstrapServers, link]);
+    const known = clients.get(server.name);
+    if (known?.madeWith === madeWith) return known.kafka;
+    const client = newClient(server.bootstrapServers, link, madeWith);
+    clients.set(server.name, client);
+    if (known !== undefined) retire(known);
+    return client.kafka;
+  }
+
+  function retire(client: Client): void {
+    replaced.add(client);
+    setTimeout(() => {
+      replaced.delete(client);
+      void client.close();
+    }, REPLACED_MS).unref();
+  }
 
   return {
-    to(backend) {
-      const known = clients.get(backend.name);
-      if (known !== undefined) return known.kafka;
-      // The loop retries. A create that the client repeated by itself could meet its own topic and take it for another's.
-      const topicAdmin = newAdmin(backend.bootstrapServers, 0);
-      // A cluster that has had no group yet makes its offsets topic at the first question, and answers after a while.
-      const groupAdmin = newAdmin(backend.bootstrapServers, COORDINATOR_RETRIES);
-      const kafka = { topics: kafkaTopics(topicAdmin), groups: kafkaGroups(groupAdmin) };
-      clients.set(backend.name, { admins: [topicAdmin, groupAdmin], kafka });
-      return kafka;
+    to: (server) => {
+      const explain = (error: unknown) => explainHangUp(error, server);
+      return {
+        topics: later(async () => (await clientFor(server)).topics, explain),
+        groups: later(async () => (await clientFor(server)).groups, explain),
+        principals: later(async () => (await clientFor(server)).principals, explain),
+      };
     },
     async close() {
-      const all = [...clients.values()].flatMap(({ admins }) => admins);
+      const all = [...clients.values(), ...replaced];
       clients.clear();
-      await Promise.allSettled(all.map((admin) => admin.close()));
+      replaced.clear();
+      await Promise.all(all.map((client) => client.close()));
     },
   };
 }
 
-function newAdmin(bootstrapServers: readonly string[], retries: number): Admin {
+function newClient(bootstrapServers: readonly string[], link: KafkaLink, madeWith: string): Client {
+  // The loop retries. A create that the client repeated by itself could meet its own topic and take it for another's.
+  const topicAdmin = newAdmin(bootstrapServers, link, 0);
+  // A cluster that has had no group yet makes its offsets topic at the first question, and answers after a while.
+  const groupAdmin = newAdmin(bootstrapServers, link, COORDINATOR_RETRIES);
+  return {
+    madeWith,
+    kafka: {
+      topics: kafkaTopics(topicAdmin),
+      groups: kafkaGroups(groupAdmin),
+      principals: kafkaPrincipals(topicAdmin),
+    },
+    async close() {
+      await Promise.allSettled([topicAdmin.close(), groupAdmin.close()]);
+    },
+  };
+}
+
+function newAdmin(bootstrapServers: readonly string[], link: KafkaLink, retries: number): Admin {
   return new Admin({
     clientId: "audit-pipeline-operator",
     bootstrapBrokers: [...bootstrapServers],
@@ -51,5 +101,40 @@ function newAdmin(bootstrapServers: readonly string[], retries: number): Admin {
     timeout: TIMEOUT_MS,
     retries,
     retryDelay: RETRY_DELAY_MS,
+    ...link,
+  });
+}
+
+/** A broker that does not take a certificate hangs up; so does one that wants a login and is given none. */
+async function explainHangUp(error: unknown, server: KafkaServer): Promise<unknown> {
+  const isAway = error instanceof WaitingError && error.reason === "KafkaUnreachable";
+  if (!isAway || server.tls === undefined || !wasHungUp(error.cause)) return error;
+  const [first] = server.bootstrapServers;
+  const code = first === undefined ? undefined : await handshakeFault(first, await readOperatorLink(server));
+  const problem = code === undefined ? undefined : tlsProblem(code);
+  if (problem === undefined) return error;
+  return new WaitingError("KafkaTlsFailed", `Connecting to Kafka back-end ${server.name}: ${problem}`, {
+    requeueAfterMs: 30_000,
+    cause: error.cause,
+  });
+}
+
+type Asynchronous = { readonly [name: string]: (...args: never[]) => Promise<unknown> };
+
+/** Stands for an object, all of whose members are asynchronous methods, that is looked up at each call. */
+function later<T extends object>(find: () => Promise<T>, explain: (error: unknown) => Promise<unknown>): T {
+  const call = async (name: string, args: unknown[]) => {
+    const found = (await find()) as unknown as Asynchronous;
+    const method = found[name] as (...given: unknown[]) => Promise<unknown>;
+    try {
+      return await method.apply(found, args);
+    } catch (error) {
+      throw await explain(error);
+    }
+  };
+  return new Proxy({} as T, {
+    // No promise itself, whoever awaits it.
+    get: (_, name) =>
+      typeof name === "symbol" || name === "then" ? undefined : (...args: unknown[]) => call(name, args),
   });
 }

@@ -1,13 +1,11 @@
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { Client, type ClientBase, type ClientConfig, Pool } from "pg";
-import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import type { PostgresBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
 import { readCa } from "./postgres-ca.ts";
 import { fromConnecting, fromTls } from "./postgres-errors.ts";
+import { readSecretFile } from "./secret-file.ts";
 
 /** What the connections need to know of a back-end. */
 export type PostgresServer = Pick<
@@ -175,7 +173,7 @@ const secret = z.object({ username: z.string().min(1), password: z.string().min(
 /** Read each time, so that a rotated credential is taken up. The content never gets into an error. */
 async function readAdminSecret({ name, adminSecretFile }: PostgresServer): Promise<z.infer<typeof secret>> {
   const hint = "it must be YAML {username, password}, or a directory with files of those names";
-  const content = await readSecret(adminSecretFile).catch((cause: NodeJS.ErrnoException) => {
+  const content = await readSecretFile(adminSecretFile).catch((cause: NodeJS.ErrnoException) => {
     const what = `adminSecretFile ${adminSecretFile} of back-end ${name} cannot be read (${cause.code ?? "not YAML"})`;
     throw new WaitingError("SecretMissing", `${what}: ${hint}`);
   });
@@ -185,11 +183,4 @@ async function readAdminSecret({ name, adminSecretFile }: PostgresServer): Promi
     "SecretMissing",
     `adminSecretFile ${adminSecretFile} of back-end ${name} is not usable: ${hint}`,
   );
-}
-
-async function readSecret(path: string): Promise<unknown> {
-  if (!(await stat(path)).isDirectory()) return parseYaml(await readFile(path, "utf8"));
-  // Files made by hand, and by `kubectl create secret --from-file`, often end with a newline that is not part of it.
-  const read = async (file: string) => (await readFile(join(path, file), "utf8")).replace(/\r?\n$/, "");
-  return { username: await read("username"), password: await read("password") };
 }

@@ -1,4 +1,5 @@
 import { StalledError, WaitingError } from "../errors.ts";
+import { tlsProblem } from "./kafka-tls-errors.ts";
 
 /** Codes of org.apache.kafka.common.protocol.Errors, as @platformatic/kafka spells them in `apiId`. */
 const UNAUTHORIZED = new Set([
@@ -23,6 +24,7 @@ interface KafkaFault {
   readonly apiId?: string;
   readonly canRetry?: boolean;
   readonly serverErrorMessage?: string | null;
+  readonly cause?: unknown;
 }
 
 /**
@@ -33,9 +35,19 @@ export function fromKafka(error: unknown, what: string): never {
   const faults = faultsIn(error);
   const apiIds = faults.flatMap(({ apiId }) => (apiId === undefined ? [] : [apiId]));
   const said = faults.map(({ serverErrorMessage }) => serverErrorMessage).find((message) => message) ?? "";
-  const detail = `${apiIds[0] ?? faults[0]?.code ?? "unknown"}${said === "" ? "" : `: ${said}`}`;
+  const detail = `${apiIds[0] ?? faults.at(-1)?.code ?? "unknown"}${said === "" ? "" : `: ${said}`}`;
 
-  if (apiIds.some((id) => UNAUTHORIZED.has(id)) || faults.some(({ code }) => code === "PLT_KFK_AUTHENTICATION")) {
+  if (faults.some(({ code }) => code === "PLT_KFK_AUTHENTICATION")) {
+    throw new WaitingError("KafkaUnauthorized", `${what}: the brokers refuse the login`, {
+      requeueAfterMs: 30_000,
+      cause: error,
+    });
+  }
+  const tls =
+    apiIds.length > 0 || isUnknownTopic(error) ? [] : faults.flatMap(({ code = "" }) => tlsProblem(code) ?? []);
+  if (tls.length > 0)
+    throw new WaitingError("KafkaTlsFailed", `${what}: ${tls.at(-1)}`, { requeueAfterMs: 30_000, cause: error });
+  if (apiIds.some((id) => UNAUTHORIZED.has(id))) {
     throw new WaitingError("KafkaUnauthorized", `${what}: the brokers refuse it (${detail})`, {
       requeueAfterMs: 30_000,
       cause: error,
@@ -60,15 +72,32 @@ export function fromKafka(error: unknown, what: string): never {
 export const hasApiId = (error: unknown, apiId: string) => faultsIn(error).some((fault) => fault.apiId === apiId);
 
 /** The client says so, of a name in a well-formed request, by its class for caller's mistakes, without an API code. */
-export const isUnknownTopic = (error: unknown) =>
-  hasApiId(error, "UNKNOWN_TOPIC_OR_PARTITION") || faultsIn(error).some(({ code }) => code === "PLT_KFK_USER");
+export const isUnknownTopic = (error: unknown) => {
+  const faults = faultsIn(error);
+  if (faults.some(({ apiId }) => apiId === "UNKNOWN_TOPIC_OR_PARTITION")) return true;
+  // The same class, for a connection that did not come about, says that the brokers speak TLS.
+  const caller = faults.some(({ code }) => code === "PLT_KFK_USER");
+  return caller && !faults.some(({ code }) => code === "PLT_KFK_NETWORK") && !/TLS/.test(messagesOf(error));
+};
 
-/** The client nests: several brokers, several attempts, several topics. Outermost first. */
+/** The broker ended the connection and gave no reason. */
+export const wasHungUp = (error: unknown) => {
+  const faults = faultsIn(error);
+  return faults.length > 0 && faults.every(({ code }) => code === "PLT_KFK_NETWORK" || code === "ECONNRESET");
+};
+
+function messagesOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
+  const nested = error instanceof AggregateError ? error.errors : [];
+  return [error.message, ...[...nested, error.cause].map(messagesOf)].join("\n");
+}
+
+/** The client nests: several brokers, several attempts, several topics, and what the socket said. Outermost first. */
 function faultsIn(error: unknown): KafkaFault[] {
   if (typeof error !== "object" || error === null) return [];
-  const nested = error instanceof AggregateError ? error.errors : [];
-  const inner = nested.flatMap(faultsIn);
   const own = error as KafkaFault;
+  const nested = error instanceof AggregateError ? error.errors : [];
+  const inner = [...nested, own.cause].flatMap(faultsIn);
   // An aggregate's own code says no more than that it is one.
-  return inner.length > 0 ? inner : [own];
+  return nested.length > 0 && inner.length > 0 ? inner : [own, ...inner];
 }

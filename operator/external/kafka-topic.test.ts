@@ -16,8 +16,10 @@ const unique = () => `t-${randomBytes(5).toString("hex")}`;
 const desired = (settings: TopicSettings = {}, namespace = unique()) =>
   desiredTopics({ namespace, name: "payments" }, { partitions: 2, ...settings }, backend).topic;
 
+const policy = { management: "Manage", adoption: "Never", drift: "Correct", mayCreate: true } as const;
+
 async function converge(topic: ReturnType<typeof desired>, claim: TopicClaim): Promise<string[]> {
-  const { actions } = planTopic(topic, await topics.observe(topic.name), claim);
+  const { actions } = planTopic(topic, await topics.observe(topic.name), claim, policy);
   for (const action of actions) await topics.apply(action);
   return actions.map(({ kind }) => kind);
 }

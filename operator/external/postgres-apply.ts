@@ -44,6 +44,13 @@ export async function applyLedgerAction(target: LedgerTarget, action: LedgerActi
       return outside(target, (client) =>
         run(client, `ALTER ROLE ${identifier(action.role)} ${action.login ? "LOGIN" : "NOLOGIN"}`),
       );
+    case "TakeAttribute":
+      return outside(target, (client) =>
+        run(
+          client,
+          `ALTER ROLE ${identifier(action.role)} ${action.attribute === "CREATEDB" ? "NOCREATEDB" : "NOCREATEROLE"}`,
+        ),
+      );
     case "SetRoleSettings":
       return outside(target, async (client) => {
         for (const [name, value] of Object.entries(action.settings)) {
@@ -67,8 +74,12 @@ export async function applyLedgerAction(target: LedgerTarget, action: LedgerActi
       return inside(target, names.owner, (client) => attachMonth(client, action.schema, action.month));
     case "SetGrants":
       return setGrants(target, action);
+    case "AdoptSchema":
+      return adoptSchema(target, action);
     case "MarkOwned":
     case "TakeBack":
+    case "Adopt":
+    case "MarkSettled":
     case "MarkReleased":
       return mark(target, action.object, action.name, action.marker);
     case "DropLogin":
@@ -119,6 +130,20 @@ async function createDatabase({ connections, server }: LedgerTarget, database: s
 async function createSchema(target: LedgerTarget, schema: string, owner: string, marker: Marker): Promise<void> {
   await inside(target, undefined, async (client) => {
     await run(client, `CREATE SCHEMA ${identifier(schema)} AUTHORIZATION ${identifier(owner)}`);
+    await comment(client, "SCHEMA", schema, marker);
+  });
+}
+
+/** As the admin, who must be let act as the former owner: only an owner gives away. */
+async function adoptSchema(
+  target: LedgerTarget,
+  { schema, owner, relations, marker }: Extract<LedgerAction, { kind: "AdoptSchema" }>,
+): Promise<void> {
+  await inside(target, undefined, async (client) => {
+    await run(client, `ALTER SCHEMA ${identifier(schema)} OWNER TO ${identifier(owner)}`);
+    for (const relation of relations) {
+      await run(client, `ALTER TABLE ${identifier(schema)}.${identifier(relation)} OWNER TO ${identifier(owner)}`);
+    }
     await comment(client, "SCHEMA", schema, marker);
   });
 }

@@ -1,7 +1,7 @@
 import type { ClientBase } from "pg";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { StalledError } from "../errors.ts";
-import { conflict, type Marker, ownership, parseMarker } from "../plan/postgres-ownership.ts";
+import { conflict, isOwn, type Marker, parseMarker } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { inTransaction } from "./postgres-transaction.ts";
 import { identifier } from "./quote.ts";
@@ -68,7 +68,7 @@ export async function dropDatabase(target: DropTarget): Promise<void> {
   );
   const owner = rows[0]?.owner;
   if (owner === undefined) return;
-  if (owner !== names.owner) throw refusal("Database", names.database, undefined);
+  if (owner !== names.owner) throw refusal("Database", names.database, undefined, target.identity);
   await connections.leave(server, names.database);
   await connections.admin(server, server.maintenanceDatabase, (client) =>
     client.query(`DROP DATABASE IF EXISTS ${identifier(names.database)} WITH (FORCE)`),
@@ -85,7 +85,7 @@ export async function dropSchema(target: DropTarget): Promise<void> {
         [names.schema],
       );
       if (rows[0] === undefined) return;
-      if (rows[0].owner !== names.owner) throw refusal("Schema", names.schema, undefined);
+      if (rows[0].owner !== names.owner) throw refusal("Schema", names.schema, undefined, target.identity);
       await client.query(`DROP SCHEMA ${identifier(names.schema)} CASCADE`);
     }),
   );
@@ -101,7 +101,7 @@ async function requireOurs({ connections, server, identity }: DropTarget, role: 
   );
   if (rows[0] === undefined) return false;
   const marker = parseMarker(rows[0].comment);
-  if (ownership(marker, identity) === "Foreign") throw refusal("Role", role, marker);
+  if (!isOwn(marker, identity)) throw refusal("Role", role, marker, identity);
   return true;
 }
 
@@ -114,7 +114,12 @@ async function mayEnter({ connections, server, names }: DropTarget): Promise<boo
   return rowCount === 1;
 }
 
-function refusal(kind: "Role" | "Database" | "Schema", name: string, marker: Marker | undefined): StalledError {
-  const { reason, message } = conflict(kind, name, marker);
+function refusal(
+  kind: "Role" | "Database" | "Schema",
+  name: string,
+  marker: Marker | undefined,
+  identity: LedgerIdentity,
+): StalledError {
+  const { reason, message } = conflict(kind, name, marker, identity);
   return new StalledError(reason, message);
 }

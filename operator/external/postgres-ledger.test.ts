@@ -282,7 +282,10 @@ describe.each(["postgres15", "postgres18"] as const)("a ledger on %s, as a CREAT
     const first = fixture();
     await first.converge();
     const second = fixture({ namespace: first.identity.namespace, uid: "uid-2" });
-    expect((await second.plan()).refusals[0]?.reason).toBe("RoleConflict");
+    const login = { user: first.names.writer, password: first.passwords.writer };
+    await asLogin(pg, login, first.names.database, async () => {
+      expect((await second.plan()).refusals[0]?.reason).toBe("ObjectBusy");
+    });
     expect(await second.teardown(DELETE)).toEqual([]);
     expect(await first.plan()).toEqual({ actions: [], refusals: [] });
   });

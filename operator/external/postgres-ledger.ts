@@ -1,6 +1,7 @@
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { WaitingError } from "../errors.ts";
 import type { LedgerAction, ObservedLedger } from "../plan/postgres-ledger.ts";
+import type { AdoptionPolicy } from "../plan/postgres-ownership.ts";
 import { monthName, type ObservedRetention, type RetentionAction } from "../plan/postgres-retention.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { applyLedgerAction, existsAlready, type LedgerTarget } from "./postgres-apply.ts";
@@ -40,10 +41,12 @@ export interface LedgerOptions {
   readonly identity: LedgerIdentity;
   readonly names: LedgerNames;
   readonly passwords?: LedgerPasswords | undefined;
+  /** Decides whether a database that may be taken over is looked into. Default Never. */
+  readonly adoption?: AdoptionPolicy | undefined;
 }
 
 export function postgresLedger(options: LedgerOptions & { readonly connections: PostgresConnections }): PostgresLedger {
-  const { connections, server, identity, names, passwords } = options;
+  const { connections, server, identity, names, passwords, adoption = "Never" } = options;
   const target: LedgerTarget = {
     connections,
     server,
@@ -53,7 +56,7 @@ export function postgresLedger(options: LedgerOptions & { readonly connections: 
   };
   const what = (doing: string) => `${doing} database ${names.database} on back-end ${server.name}`;
   const observe = () =>
-    observeLedger(connections, server, names, identity).catch((error: unknown) =>
+    observeLedger(connections, server, names, identity, adoption).catch((error: unknown) =>
       fromPostgres(error, what("Looking at")),
     );
 

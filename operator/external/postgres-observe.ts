@@ -3,8 +3,13 @@ import type { LedgerRole } from "../desired/postgres-ledger.ts";
 import { monthOf } from "../desired/postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Acl } from "../plan/postgres-grants.ts";
-import type { ObservedLedger, ObservedPartition, ObservedRole } from "../plan/postgres-ledger.ts";
-import { databaseOwnership, parseMarker } from "../plan/postgres-ownership.ts";
+import {
+  type ObservedLedger,
+  type ObservedPartition,
+  type ObservedRole,
+  UNPARTITIONED,
+} from "../plan/postgres-ledger.ts";
+import { type AdoptionPolicy, databaseOwnership, mayHave, parseMarker } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { inTransaction } from "./postgres-transaction.ts";
 
@@ -14,6 +19,7 @@ export async function observeLedger(
   server: PostgresServer,
   names: LedgerNames,
   identity: LedgerIdentity,
+  adoption: AdoptionPolicy,
 ): Promise<ObservedLedger> {
   const outside = await connections.admin(server, server.maintenanceDatabase, (client) =>
     inTransaction(client, { readOnly: true }, async () => ({
@@ -23,9 +29,10 @@ export async function observeLedger(
   );
   const isClosed =
     outside.database === undefined ||
-    typeof databaseOwnership(names, identity, outside.database) === "object" ||
+    typeof databaseOwnership(names, identity, outside.database, (marker) => mayHave(marker, identity, adoption)) ===
+      "object" ||
     // Another admin made it: until we may act as its owner, we may not even log in.
-    outside.roles.owner?.usable === false;
+    !outside.database.enterable;
   const inside = isClosed
     ? NOTHING
     : await connections.admin(server, names.database, (client) =>
@@ -49,6 +56,7 @@ type RoleRow = {
   settings: string[] | null;
   excess: string[];
   usable: boolean;
+  sessions: number;
   comment: string | null;
 };
 
@@ -61,6 +69,7 @@ async function observeRoles(client: ClientBase, names: LedgerNames): Promise<Obs
   const { rows } = await client.query<RoleRow>(
     `SELECT r.rolname, r.rolcanlogin, r.rolconfig AS settings, shobj_description(r.oid, 'pg_authid') AS comment,
        pg_has_role(r.oid, $2) AND pg_has_role(r.oid, 'USAGE') AS usable,
+       (SELECT count(*)::int FROM pg_stat_activity a WHERE a.usesysid = r.oid) AS sessions,
        array_remove(ARRAY[
          CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
          CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
@@ -74,8 +83,8 @@ async function observeRoles(client: ClientBase, names: LedgerNames): Promise<Obs
   const find = (role: LedgerRole): ObservedRole | undefined => {
     const row = rows.find(({ rolname }) => rolname === names[role]);
     if (row === undefined) return undefined;
-    const { rolcanlogin: login, excess, usable, comment } = row;
-    return { marker: parseMarker(comment), login, settings: parseSettings(row.settings), excess, usable };
+    const { rolcanlogin: login, excess, usable, sessions, comment } = row;
+    return { marker: parseMarker(comment), login, settings: parseSettings(row.settings), excess, usable, sessions };
   };
   return { owner: find("owner"), writer: find("writer"), reader: find("reader") };
 }
@@ -111,10 +120,12 @@ async function observeDatabase(client: ClientBase, database: string): Promise<Ob
     owner: string;
     comment: string | null;
     ownercomment: string | null;
+    enterable: boolean;
     acl: AclRows;
   }>(
     `SELECT pg_get_userbyid(d.datdba) AS owner, shobj_description(d.oid, 'pg_database') AS comment,
-       shobj_description(d.datdba, 'pg_authid') AS ownercomment, ${acl("d.datacl", "d", "d.datdba")} AS acl
+       shobj_description(d.datdba, 'pg_authid') AS ownercomment,
+       d.datallowconn AND has_database_privilege(d.oid, 'CONNECT') AS enterable, ${acl("d.datacl", "d", "d.datdba")} AS acl
      FROM pg_database d WHERE d.datname = $1`,
     [database],
   );
@@ -124,6 +135,7 @@ async function observeDatabase(client: ClientBase, database: string): Promise<Ob
     owner: row.owner,
     marker: parseMarker(row.comment),
     ownerMarker: parseMarker(row.ownercomment),
+    enterable: row.enterable,
     acl: toAcl(row.acl),
   };
 }
@@ -154,6 +166,7 @@ async function observeRelations(client: ClientBase, schema: string) {
     acl: AclRows;
     columnacl: AclRows;
     columns: string[];
+    keys: string[];
     interference: string[];
   }>(
     `SELECT c.relname AS name, c.relkind AS kind, pg_get_userbyid(c.relowner) AS owner,
@@ -164,8 +177,14 @@ async function observeRelations(client: ClientBase, schema: string) {
         FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) AS columnacl,
        ARRAY(SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
              FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1) AS columns,
+       ARRAY(SELECT (SELECT string_agg(a.attname, ', ' ORDER BY k.place)
+                     FROM unnest(x.indkey) WITH ORDINALITY AS k (number, place)
+                     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number)
+             FROM pg_index x WHERE x.indrelid = c.oid AND x.indisprimary AND x.indisvalid) AS keys,
        ARRAY(SELECT 'trigger ' || t.tgname FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
        || ARRAY(SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+       || ARRAY(SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'u', 'x'))
+       || CASE WHEN c.relname IN ('events', 'event_ids') AND c.relkind <> 'p' THEN ARRAY['${UNPARTITIONED}'] ELSE '{}' END
        || CASE WHEN c.relrowsecurity THEN ARRAY['ROW LEVEL SECURITY'] ELSE '{}' END AS interference
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I')`,
@@ -177,9 +196,9 @@ async function observeRelations(client: ClientBase, schema: string) {
     relations: new Map(
       rows
         .filter((row) => !isIndex(row))
-        .map(({ name, owner, acl: own, columnacl, columns, interference }) => [
+        .map(({ name, owner, acl: own, columnacl, columns, keys, interference }) => [
           name,
-          { owner, acl: toAcl([...own, ...columnacl]), columns: columns.toSorted(), interference },
+          { owner, acl: toAcl([...own, ...columnacl]), columns: columns.toSorted(), keys, interference },
         ]),
     ),
     indexes: new Set(rows.filter(isIndex).map(({ name }) => name)),

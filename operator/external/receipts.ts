@@ -8,6 +8,8 @@ export interface ReceiptItem {
   readonly name: string;
   /** What tells this object from another of the same name: a topic's id. */
   readonly id?: string;
+  /** Of a topic; default Created. */
+  readonly ownership?: "Created" | "Adopted";
   readonly action: "Deleted" | "Retained" | "Orphaned";
   readonly reason: string;
   /** RFC 3339. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Topic } from "../desired/kafka-topic.ts";
+import type { Topic, TopicPolicy } from "../desired/kafka-topic.ts";
 import { type ObservedTopic, planTopic, type TopicClaim } from "./kafka-topic.ts";
 
 const desired = (over: Partial<Topic> = {}): Topic => ({
@@ -18,6 +18,7 @@ const observed = (over: Partial<ObservedTopic> = {}): ObservedTopic => ({
   ...over,
 });
 const ours: TopicClaim = { topicId: "id-1" };
+const policy: TopicPolicy = { management: "Manage", adoption: "Never", drift: "Correct", mayCreate: true };
 
 describe("planTopic", () => {
   test.for([
@@ -89,7 +90,7 @@ describe("planTopic", () => {
       name: "takes back what an earlier resource left",
       want: desired(),
       have: observed(),
-      claim: { retainedTopicId: "id-1" },
+      claim: { retained: { topicId: "id-1" } },
       actions: [],
       refusals: [],
     },
@@ -102,20 +103,20 @@ describe("planTopic", () => {
       refusals: ["TopicRecreated"],
     },
   ])("$name", ({ want, have, claim, actions, refusals }) => {
-    const plan = planTopic(want, have, claim);
+    const plan = planTopic(want, have, claim, policy);
     expect(plan.actions.map(({ kind }) => kind)).toEqual(actions);
     expect(plan.refusals.map(({ reason }) => reason)).toEqual(refusals);
   });
 
   test("writes only the keys it names that differ", () => {
     const want = desired({ config: { "retention.ms": "2000", "segment.ms": null, "flush.ms": "9", "new.key": "1" } });
-    expect(planTopic(want, observed(), ours).actions).toEqual([
+    expect(planTopic(want, observed(), ours, policy).actions).toEqual([
       { kind: "SetConfig", name: "a.t", set: { "retention.ms": "2000", "new.key": "1" } },
     ]);
   });
 
   test("says which topic of ours a new one replaces", () => {
-    expect(planTopic(desired(), undefined, ours).actions).toEqual([
+    expect(planTopic(desired(), undefined, ours, policy).actions).toEqual([
       { kind: "CreateTopic", topic: desired(), replaces: "id-1" },
     ]);
   });

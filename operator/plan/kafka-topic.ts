@@ -1,5 +1,6 @@
-import type { Topic } from "../desired/kafka-topic.ts";
+import type { Topic, TopicPolicy } from "../desired/kafka-topic.ts";
 import type { Plan, Refusal } from "./plan.ts";
+import { type Difference, differences, differencesText } from "./topic-differences.ts";
 
 export interface ObservedTopic {
   readonly name: string;
@@ -11,16 +12,24 @@ export interface ObservedTopic {
   readonly config: Readonly<Record<string, string>>;
 }
 
+export type TopicOwnership = "Created" | "Adopted" | "Observed";
+
 /**
- * What we know of a topic's ownership. Kafka has no labels, so it stands in our status: `topicId` once created or
- * adopted; `intent`, the name about to be created, written before the create and removed when the topic is seen, or when
- * it is certain that no create of ours has made one. `retainedTopicId` comes from the receipt of an earlier resource of
- * the same name.
+ * What we know of a topic's ownership. Kafka has no labels, so it stands in our status: `topicId` once created, adopted
+ * or observed, and which of these; `intent`, the name about to be created, written before the create and removed when
+ * the topic is seen, or when it is certain that no create of ours has made one. `retained` comes from the receipt of an
+ * earlier resource of the same name.
  */
 export interface TopicClaim {
   readonly topicId?: string | undefined;
+  /** Of `topicId`; default Created. */
+  readonly ownership?: TopicOwnership | undefined;
   readonly intent?: string | undefined;
-  readonly retainedTopicId?: string | undefined;
+  readonly retained?: { readonly topicId: string; readonly ownership?: "Created" | "Adopted" } | undefined;
+  /** Ids that a person accepts in place of `topicId`. */
+  readonly accepted?: readonly string[] | undefined;
+  /** Everything the spec asks for was applied before: what differs now was changed by hand. */
+  readonly settled?: boolean | undefined;
 }
 
 export type TopicAction =
@@ -29,34 +38,117 @@ export type TopicAction =
   | { readonly kind: "AddPartitions"; readonly name: string; readonly from: number; readonly to: number }
   | { readonly kind: "SetConfig"; readonly name: string; readonly set: Readonly<Record<string, string>> };
 
-/** Refusals: TopicConflict, TopicRecreated (nothing is done), PartitionsCannotShrink, ReplicationFactorChange (the rest is). */
-export function planTopic(desired: Topic, observed: ObservedTopic | undefined, claim: TopicClaim): Plan<TopicAction> {
-  if (observed === undefined) {
-    const replaces = claim.topicId === undefined ? {} : { replaces: claim.topicId };
-    return { actions: [{ kind: "CreateTopic", topic: desired, ...replaces }], refusals: [] };
-  }
-  const foreign = refuseForeign(observed, claim);
-  if (foreign !== undefined) return { actions: [], refusals: [foreign] };
+export interface TopicPlan extends Plan<TopicAction> {
+  /** Whose the topic is from now on. Absent: not ours, or not there. */
+  readonly ownership?: TopicOwnership;
+  /** Changed by hand, and undone by the actions. */
+  readonly corrected: readonly Difference[];
+  /** Changed by hand, and left. */
+  readonly drift: readonly Difference[];
+  /** The topic is not there and not ours to make: what to wait for. */
+  readonly awaits?: string;
+}
 
+const NOTHING = { actions: [], refusals: [], corrected: [], drift: [] } as const;
+
+/** Refusals: TopicConflict, TopicRecreated (nothing is done), PartitionsCannotShrink, ReplicationFactorChange (the rest is). */
+export function planTopic(
+  desired: Topic,
+  observed: ObservedTopic | undefined,
+  claim: TopicClaim,
+  policy: TopicPolicy,
+): TopicPlan {
+  if (observed === undefined) return planMissing(desired, claim, policy);
+  const held = policy.management === "Observe" ? observing(observed, claim) : holding(desired, observed, claim, policy);
+  if (typeof held !== "string") return { ...NOTHING, refusals: [held] };
+  return held === "Observed" ? { ...NOTHING, ownership: held } : planOwn(desired, observed, claim, policy, held);
+}
+
+function planMissing(desired: Topic, claim: TopicClaim, { management, drift, mayCreate }: TopicPolicy): TopicPlan {
+  const replaces = ownId(claim);
+  const gone = claim.topicId === undefined ? "is not there" : `(id ${claim.topicId}) is gone, with all it held`;
+  const awaits = (why: string) => ({ ...NOTHING, awaits: `Topic ${desired.name} ${gone}: ${why}` });
+  if (management === "Observe") return awaits("it is only observed, so it is not made; it is looked for again");
+  if (!mayCreate) return awaits("its name lies outside the back-end's namePrefix, so it is adopted and never made");
+  if (replaces !== undefined && drift === "Report" && claim.intent === undefined) {
+    return awaits("driftPolicy is Report, so it is not made again; set it to Correct to have it made");
+  }
+  const action: TopicAction = {
+    kind: "CreateTopic",
+    topic: desired,
+    ...(replaces === undefined ? {} : { replaces }),
+  };
+  return { ...NOTHING, actions: [action] };
+}
+
+function planOwn(
+  desired: Topic,
+  observed: ObservedTopic,
+  claim: TopicClaim,
+  policy: TopicPolicy,
+  ownership: "Created" | "Adopted",
+): TopicPlan {
+  const refusals = [...shrink(desired, observed), ...replication(desired, observed)];
+  const found = claim.settled === true ? differences(desired, observed) : [];
+  if (claim.settled === true && policy.drift === "Report") {
+    return { ...NOTHING, ownership, refusals, drift: found };
+  }
+  const canGrow = observed.partitions < desired.partitions;
+  const canUndo = ({ what }: Difference) => what !== "replicationFactor" && (what !== "partitions" || canGrow);
   return {
+    ownership,
+    refusals,
     actions: [...growth(desired, observed), ...configChange(desired, observed)],
-    refusals: [...shrink(desired, observed), ...replication(desired, observed)],
+    corrected: found.filter(canUndo),
+    drift: found.filter((difference) => !canUndo(difference)),
   };
 }
 
-function refuseForeign({ name, topicId }: ObservedTopic, claim: TopicClaim): Refusal | undefined {
-  const isOurs = topicId === claim.topicId || topicId === claim.retainedTopicId || claim.intent === name;
-  if (isOurs) return undefined;
-  if (claim.topicId !== undefined) {
-    return {
-      reason: "TopicRecreated",
-      message: `Topic ${name} has id ${topicId}, not ${claim.topicId}: somebody deleted it and made another; delete the new one to have it made again, or delete this resource and apply it under another topicName`,
-    };
-  }
-  return {
-    reason: "TopicConflict",
-    message: `Topic ${name} exists already (id ${topicId}) and was not made by this resource; choose another topicName, or delete the topic if nobody needs it`,
-  };
+/** What was only observed is nobody of ours. */
+const ownId = ({ topicId, ownership }: TopicClaim) => (ownership === "Observed" ? undefined : topicId);
+
+const isAccepted = ({ topicId, accepted = [] }: TopicClaim, id: string) =>
+  topicId !== undefined && accepted.includes(id);
+
+function observing({ name, topicId }: ObservedTopic, claim: TopicClaim): "Observed" | Refusal {
+  const isKnown = claim.topicId === undefined || claim.topicId === topicId || isAccepted(claim, topicId);
+  return isKnown ? "Observed" : recreated(name, topicId, claim.topicId);
+}
+
+/** How a topic that is there is ours, or why it is not. */
+function holding(
+  desired: Topic,
+  observed: ObservedTopic,
+  claim: TopicClaim,
+  { adoption }: TopicPolicy,
+): "Created" | "Adopted" | Refusal {
+  const { topicId, name } = observed;
+  if (claim.intent === name) return "Created";
+  if (topicId === ownId(claim)) return claim.ownership === "Adopted" ? "Adopted" : "Created";
+  if (topicId === claim.retained?.topicId) return claim.retained.ownership ?? "Created";
+  if (isAccepted(claim, topicId)) return "Adopted";
+  const before = ownId(claim);
+  if (before !== undefined) return recreated(name, topicId, before);
+  const unlike = differences(desired, observed);
+  if (adoption === "Always" || (adoption === "IfIdentical" && unlike.length === 0)) return "Adopted";
+  return conflict(observed, adoption === "Never" ? undefined : unlike);
+}
+
+const recreated = (name: string, topicId: string, before: string): Refusal => ({
+  reason: "TopicRecreated",
+  message: `Topic ${name} has id ${topicId}, not ${before}: somebody deleted it and made another; delete the new one, or accept it with annotation auditpipeline.io/accept-topic-id: ${topicId}`,
+});
+
+function conflict(
+  { name, topicId, partitions, replicationFactor }: ObservedTopic,
+  unlike: readonly Difference[] | undefined,
+): Refusal {
+  const there = `Topic ${name} exists already (id ${topicId}, ${partitions} partitions, replication factor ${replicationFactor}) and was not made by this resource`;
+  const why =
+    unlike === undefined
+      ? "adoptionPolicy is Never: choose another topicName, or set IfIdentical or Always to take it over"
+      : `adoptionPolicy is IfIdentical, and it differs: ${differencesText(unlike)}; bring the spec to what is there, or set Always to have the topic corrected`;
+  return { reason: "TopicConflict", message: `${there}; ${why}` };
 }
 
 function growth({ name, partitions }: Topic, observed: ObservedTopic): TopicAction[] {

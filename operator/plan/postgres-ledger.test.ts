@@ -4,6 +4,7 @@ import {
   LEDGER_INDEXES,
   LEDGER_RELATIONS,
   type Ledger,
+  ledgerFingerprint,
   ROLE_SETTINGS,
   relationPrivileges,
 } from "../desired/postgres-ledger.ts";
@@ -29,6 +30,8 @@ const desired: Ledger = {
   identity,
   months: [{ year: 2026, month: 11 }],
   credentials: { writer: "w1" },
+  adoptionPolicy: "Never",
+  driftPolicy: "Correct",
 };
 const given: Ledger = { ...desired, names: { ...desired.names, databaseGiven: true } };
 
@@ -49,17 +52,25 @@ const role = (kind: "owner" | "writer" | "reader", over: Partial<ObservedRole> =
   settings: ROLE_SETTINGS[kind],
   excess: [],
   usable: true,
+  sessions: 0,
   ...over,
 });
 const acl = (privileges: { writer?: readonly string[]; reader?: readonly string[] }): Acl =>
   Object.entries(privileges).map(([kind, all]) => ({ grantee: `a_p_${kind}`, privileges: all }));
 
+const KEYS: Record<string, string[]> = { event_ids: ["key"], progress: ["topic_id, partition"] };
+
 const settled: ObservedLedger = {
-  roles: { owner: role("owner"), writer: role("writer"), reader: role("reader") },
+  roles: {
+    owner: role("owner", { marker: { ...ours, settled: ledgerFingerprint(desired) } }),
+    writer: role("writer"),
+    reader: role("reader"),
+  },
   database: {
     owner: "a_p_owner",
     marker: ours,
     ownerMarker: ours,
+    enterable: true,
     acl: acl({ writer: ["TEMPORARY", "CONNECT"], reader: ["CONNECT"] }),
   },
   schema: { owner: "a_p_owner", marker: ours, acl: acl({ writer: ["USAGE"], reader: ["USAGE"] }) },
@@ -71,6 +82,7 @@ const settled: ObservedLedger = {
         owner: "a_p_owner",
         acl: acl(relationPrivileges(name)),
         columns: LEDGER_COLUMNS.get(name) ?? [],
+        keys: KEYS[name] ?? [],
         interference: [],
       },
     ]),
@@ -85,7 +97,15 @@ const writerIs = (over: Partial<ObservedRole>): ObservedLedger => ({
 });
 const databaseIs = (over: Partial<NonNullable<ObservedLedger["database"]>>): ObservedLedger => ({
   ...settled,
-  database: { owner: "a_p_owner", marker: ours, ownerMarker: ours, acl: [], ...settled.database, ...over },
+  database: {
+    owner: "a_p_owner",
+    marker: ours,
+    ownerMarker: ours,
+    acl: [],
+    enterable: true,
+    ...settled.database,
+    ...over,
+  },
 });
 
 describe("planLedger", () => {
@@ -98,7 +118,7 @@ describe("planLedger", () => {
     expect(kinds[0]).toBe("CreateOwnerRole");
     expect(kinds.indexOf("CreateDatabase")).toBeLessThan(kinds.indexOf("CreateSchema"));
     expect(kinds.indexOf("CreateTables")).toBeLessThan(kinds.indexOf("AttachMonth"));
-    expect(kinds.at(-1)).toBe("SetVerifier");
+    expect(kinds.slice(-2)).toEqual(["SetVerifier", "MarkSettled"]);
   });
 
   test.for<{ name: string; observed: ObservedLedger; want: string[]; desired?: Ledger }>([
@@ -139,6 +159,11 @@ describe("planLedger", () => {
       name: "takes back a released writer, and sets its password anew",
       want: ["TakeBack", "SetVerifier"],
       observed: writerIs({ marker: { ...released, credential: "old" } }),
+    },
+    {
+      name: "takes back what a former self never released, once its sessions have ended",
+      want: ["TakeBack", "SetVerifier"],
+      observed: writerIs({ marker: { ...ours, uid: "u0" } }),
     },
     { name: "takes back a released database", want: ["TakeBack"], observed: databaseIs({ marker: released }) },
     {
@@ -188,9 +213,9 @@ describe("planLedger", () => {
       want: "RoleConflict",
     },
     {
-      name: "a role of the same name under another uid that was never released",
-      observed: writerIs({ marker: { ...ours, uid: "u0" } }),
-      want: "RoleConflict",
+      name: "a role of a former self while its sessions are open",
+      observed: writerIs({ marker: { ...ours, uid: "u0" }, sessions: 1 }),
+      want: "ObjectBusy",
     },
     {
       name: "an unmarked database by the default name",

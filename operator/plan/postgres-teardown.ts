@@ -2,7 +2,7 @@ import type { LedgerRole } from "../desired/postgres-ledger.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Plan } from "./plan.ts";
 import { findConflicts, type LedgerAction, type ObservedLedger } from "./postgres-ledger.ts";
-import { type Conflict, databaseOwnership, type Marker, ownership } from "./postgres-ownership.ts";
+import { type Conflict, databaseOwnership, isOwn, type Marker } from "./postgres-ownership.ts";
 
 export interface TeardownPolicy {
   readonly database: "Retain" | "Delete";
@@ -47,7 +47,7 @@ export function planTeardown(
   return {
     actions: [...useOwner(target), ...steps.flatMap(({ action }) => (action === undefined ? [] : [action]))],
     refusals: [],
-    leftAlone: findConflicts(names, identity, observed),
+    leftAlone: findConflicts(names, identity, observed, (marker) => isOwn(marker, identity), "Never"),
     items: steps.map(({ item }) => item),
   };
 }
@@ -55,7 +55,7 @@ export function planTeardown(
 /** Where another admin made the roles, ours must be let act as the owner first. */
 function useOwner({ names, identity, observed }: Target): LedgerAction[] {
   const { owner } = observed.roles;
-  if (owner === undefined || owner.usable || ownership(owner.marker, identity) === "Foreign") return [];
+  if (owner === undefined || owner.usable || !isOwn(owner.marker, identity)) return [];
   return [{ kind: "UseRole", role: names.owner }];
 }
 
@@ -114,13 +114,13 @@ function dropRole({ names, identity, observed }: Target, kind: LedgerRole): Step
   const found = observed.roles[kind];
   const item = deleted("PostgresRole", role);
   if (found === undefined) return [{ item }];
-  if (ownership(found.marker, identity) === "Foreign") return [];
+  if (!isOwn(found.marker, identity)) return [];
   return [{ item, action: { kind: kind === "owner" ? "DropRole" : "DropLogin", role } }];
 }
 
 function releaseRole({ names, identity, observed }: Target, kind: LedgerRole, reason: string): Step[] {
   const marker = observed.roles[kind]?.marker;
-  if (ownership(marker, identity) === "Foreign") return [];
+  if (!isOwn(marker, identity)) return [];
   return release("Role", names[kind], marker, retained("PostgresRole", names[kind], reason));
 }
 

@@ -8,7 +8,15 @@ import type {
 import type { ConditionType } from "../../crds/v1alpha1/conditions.ts";
 import type { Month } from "../desired/postgres-month.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
-import { blockedConditions, componentFinding, nextConditions, type Report, reportOf, summary } from "./conditions.ts";
+import {
+  blockedConditions,
+  componentFinding,
+  type Finding,
+  nextConditions,
+  type Report,
+  reportOf,
+  summary,
+} from "./conditions.ts";
 
 /** What a pass found out about the topic a pipeline reads. */
 export interface TopicInUse {
@@ -37,12 +45,16 @@ export interface SinkFinding {
   readonly readyReplicas?: number;
   readonly lag?: number;
   readonly inventory?: readonly InventoryItem[];
+  /** Changed by hand in the store and left so. */
+  readonly drift?: readonly string[];
 }
 
 export interface PipelineOutcome {
   readonly requeueAfterMs?: number;
   readonly topic?: TopicInUse;
   readonly topicReport: Report;
+  /** Why the sinks have nothing to log in to Kafka with. Absent: they have, or need nothing. */
+  readonly kafkaCredential?: Report;
   readonly sinks: readonly SinkFinding[];
   /** Otherwise a lag alone is not worth a write. */
   readonly mayTellLag: boolean;
@@ -66,11 +78,14 @@ const withoutLag = ({ sinks = [], ...status }: AuditPipelineStatus) => ({
 });
 
 function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: string): AuditPipelineStatus {
-  const { topic, topicReport, sinks, removed } = outcome;
+  const { topic, topicReport, kafkaCredential, sinks, removed } = outcome;
   const components: readonly (readonly [ConditionType, readonly Report[]])[] = [
     ["TopicsReady", [topicReport]],
     ["StoresReady", sinks.map(({ store }) => store)],
-    ["CredentialsReady", sinks.map(({ credentials }) => credentials)],
+    [
+      "CredentialsReady",
+      [...(kafkaCredential ? [kafkaCredential] : []), ...sinks.map(({ credentials }) => credentials)],
+    ],
     ["WorkloadsReady", [...sinks.map(({ workload }) => workload), ...(removed ? [removed] : [])]],
     ["FlowHealthy", sinks.map(({ flow }) => flow)],
   ];
@@ -78,6 +93,7 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
   const findings = [
     ...summary(reports, "Events flow from the topic into every sink"),
     ...components.map(([type, found]) => componentFinding(type, found)),
+    ...driftFinding(sinks),
   ];
   return {
     observedGeneration: pipeline.metadata.generation,
@@ -96,6 +112,21 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
     ),
     inventory: inventoryAfter(pipeline, outcome),
   };
+}
+
+const BY_HAND: readonly string[] = ["SchemaDrift", "UnexpectedPrivilege"];
+
+function driftFinding(sinks: readonly SinkFinding[]): Finding[] {
+  const found = sinks.flatMap(({ name, store, drift = [] }) => [
+    ...drift.map((what) => ({ reason: "DriftReported" as const, what: `sink ${name}: ${what}` })),
+    ...(store.kind === "Stalled" && BY_HAND.includes(store.reason)
+      ? [{ reason: store.reason, what: `sink ${name}: ${store.message}` }]
+      : []),
+  ]);
+  const [first] = found;
+  if (first === undefined) return [];
+  const message = found.map(({ what }) => what).join("; ");
+  return [{ type: "DriftDetected", status: "True", reason: first.reason, message: message.slice(0, 32_768) }];
 }
 
 /** What was made stays in the inventory until it is seen to be gone: a server that is away, or a sink on its way out, hides nothing. */

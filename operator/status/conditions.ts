@@ -12,7 +12,14 @@ export interface Finding {
 }
 
 /** How one component of a resource fared. */
-export type Report = { readonly kind: "Ok"; readonly message: string } | Trouble | Suspended;
+export type Report = Fine | Trouble | Suspended;
+
+export interface Fine {
+  readonly kind: "Ok";
+  readonly message: string;
+  /** What a person should know all the same; default Succeeded. */
+  readonly reason?: Reason;
+}
 
 /** `Waiting` and `Failed` are looked at again by themselves, `Stalled` only after a change. */
 export interface Trouble {
@@ -60,7 +67,8 @@ export function componentFinding(type: ConditionType, reports: readonly Report[]
     return { type, status: suspended.status, reason: "Suspended", message: suspended.message };
   }
   const messages = reports.map((report) => report.message).filter((message) => message !== "");
-  return { type, status: "True", reason: "Succeeded", message: messages.join("; ") };
+  const reason = reports.flatMap((report) => (report.kind === "Ok" ? (report.reason ?? []) : []))[0] ?? "Succeeded";
+  return { type, status: "True", reason, message: messages.join("; ") };
 }
 
 function worstOf(reports: readonly Report[]): Trouble | undefined {
@@ -69,11 +77,15 @@ function worstOf(reports: readonly Report[]): Trouble | undefined {
 }
 
 /** `Ready`, and beside it `Reconciling` or `Stalled` while they hold: what kstatus and `kubectl wait` read. */
-export function summary(reports: readonly Report[], readyMessage: string): Finding[] {
+export function summary(
+  reports: readonly Report[],
+  readyMessage: string,
+  readyReason: Reason = "Succeeded",
+): Finding[] {
   const worst = worstOf(reports);
   if (worst === undefined) {
     const suspended = reports.find((report) => report.kind === "Suspended");
-    if (suspended === undefined) return [{ type: "Ready", status: "True", reason: "Succeeded", message: readyMessage }];
+    if (suspended === undefined) return [{ type: "Ready", status: "True", reason: readyReason, message: readyMessage }];
     return [{ type: "Ready", status: "True", reason: "Suspended", message: suspended.message }];
   }
   const { reason, message } = worst;

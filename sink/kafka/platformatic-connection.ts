@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import {
   apiVersionsV3,
   Connection,
@@ -22,7 +23,7 @@ export async function open(settings: KafkaConnection, host: string, port: number
     connectTimeout: connectTimeoutMs,
     requestTimeout: libraryTimeoutMs,
     ...(tls && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key } }),
-    ...(tls?.serverName && { tlsServerName: tls.serverName }),
+    ...(tls && { tlsServerName: serverName(tls, host) }),
     ...(sasl && { sasl }),
   });
   // Its errors reach us through the requests; without a listener a second one would end the process.
@@ -37,6 +38,10 @@ export async function open(settings: KafkaConnection, host: string, port: number
     throw fromLibrary(error, `Connecting to ${host}:${port}`);
   }
 }
+
+/** Some clusters are told apart by the name alone (SNI), which TLS has no room for where it is an address. */
+const serverName = (tls: NonNullable<KafkaConnection["tls"]>, host: string) =>
+  tls.serverName ?? (isIP(host) === 0 ? host : false);
 
 async function checkVersions(connection: Connection, address: string): Promise<void> {
   const { api } = apiVersionsV3;

@@ -52,6 +52,10 @@ export interface FixtureOptions {
   readonly readerLogin?: boolean;
   readonly months?: readonly Month[];
   readonly passwords?: LedgerPasswords;
+  /** Whose the ledger is, where that is not who it is named after. */
+  readonly identity?: LedgerIdentity;
+  readonly adoptionPolicy?: Ledger["adoptionPolicy"];
+  readonly driftPolicy?: Ledger["driftPolicy"];
 }
 
 export const MONTHS: readonly Month[] = [
@@ -63,9 +67,10 @@ export const MONTHS: readonly Month[] = [
 export function ledgerFixture(options: FixtureOptions): LedgerFixture {
   const { pg, connections, namespace = uniqueNamespace(), name = "payments", uid = "uid-1", sink = "ledger" } = options;
   const server = backendFor(pg);
-  const identity = { clusterId: "test-cluster", namespace, name, uid, sink };
+  const own = { clusterId: "test-cluster", namespace, name, uid, sink };
+  const identity = options.identity ?? own;
   const { database, schema } = options;
-  const names = ledgerNames(identity, { database, schema }, server);
+  const names = ledgerNames(own, { database, schema }, server);
   const passwords = options.passwords ?? {
     writer: generatePassword(),
     ...(options.readerLogin === false ? {} : { reader: generatePassword() }),
@@ -74,12 +79,14 @@ export function ledgerFixture(options: FixtureOptions): LedgerFixture {
     names,
     identity,
     months: options.months ?? MONTHS,
+    adoptionPolicy: options.adoptionPolicy ?? "Never",
+    driftPolicy: options.driftPolicy ?? "Correct",
     credentials: {
       writer: credentialFingerprint(passwords.writer),
       ...(passwords.reader !== undefined && { reader: credentialFingerprint(passwords.reader) }),
     },
   };
-  const access = postgresLedger({ connections, server, identity, names, passwords });
+  const access = postgresLedger({ connections, server, identity, names, passwords, adoption: options.adoptionPolicy });
   const apply = async (actions: readonly LedgerAction[]) => {
     for (const action of actions) await access.apply(action);
     return actions.map(({ kind }) => kind);

@@ -6,7 +6,7 @@ import { pino } from "pino";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
-import { loadOperatorConfig, type PostgresBackend } from "../../operator/config.ts";
+import { type KafkaBackend, loadOperatorConfig, type PostgresBackend } from "../../operator/config.ts";
 import type { Receipts } from "../../operator/external/receipts.ts";
 import type { KubeObject, ObjectStore } from "../../operator/runtime/object-store.ts";
 import { admitResource } from "../../operator/standalone/admission.ts";
@@ -16,7 +16,8 @@ import { makeControllers } from "../../operator/wiring.ts";
 import type { Pg } from "./servers.ts";
 
 export interface TestServers {
-  readonly kafka: { readonly bootstrapServers: readonly string[] };
+  readonly kafka: Pick<KafkaBackend, "bootstrapServers"> &
+    Partial<Pick<KafkaBackend, "tls" | "sasl" | "clientSecretFile">>;
   readonly postgres: Pick<Pg, "host" | "port" | "admin"> & Partial<Pick<PostgresBackend, "sslMode" | "caFile">>;
 }
 
@@ -26,6 +27,8 @@ export interface TestOperator {
   readonly receipts: Receipts;
   /** A pass over every resource, as at a resync. */
   resync(): Promise<void>;
+  /** Everything the operator logged so far. */
+  logged(): string;
   stop(options?: { leavePods?: boolean }): Promise<void>;
 }
 
@@ -39,7 +42,7 @@ export function writeOperatorConfig({ kafka, postgres }: TestServers): { file: s
   const { host, port, admin, sslMode = "Disable", caFile } = postgres;
   writeFileSync(adminSecretFile, JSON.stringify({ username: admin.user, password: admin.password }), { mode: 0o600 });
   const backends = {
-    kafka: [{ name: "default", bootstrapServers: kafka.bootstrapServers }],
+    kafka: [{ name: "default", ...kafka }],
     postgres: [{ name: "default", host, port, sslMode, caFile, adminSecretFile }],
   };
   writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
@@ -55,9 +58,14 @@ export async function startOperator(
 ): Promise<TestOperator> {
   const { file, remove } = writeOperatorConfig(servers);
   const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir));
+  const lines: string[] = [];
+  const write = (line: string) => {
+    lines.push(line);
+    if (process.env["LOG_LEVEL"] !== undefined) process.stdout.write(line);
+  };
   const running: Standalone = await startStandalone({
     stateDir,
-    log: pino({ level: process.env["LOG_LEVEL"] ?? "silent" }),
+    log: pino({ level: process.env["LOG_LEVEL"] ?? "info" }, { write }),
     admit: admitResource,
     reconcilers: () => reconcilers,
     commands: { "audit-sink": [process.execPath, ...sink] },
@@ -75,6 +83,7 @@ export async function startOperator(
       }
       await sleep(1_500);
     },
+    logged: () => lines.join(""),
     async stop(options) {
       await running.stop(options);
       await close();

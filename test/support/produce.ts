@@ -3,9 +3,12 @@ import { kafkaClient } from "../../sink/kafka/client.ts";
 import { auditEvent } from "./cloud-events.ts";
 import { sharedServers } from "./servers.ts";
 
-/** That many valid events, each with an id of its own, acknowledged by the shared broker. */
-export async function produceEvents(topic: string, count: number): Promise<void> {
-  const { bootstrapServers } = sharedServers().kafka;
+/** That many valid events, each with an id of its own, acknowledged by the shared broker, or another. */
+export async function produceEvents(
+  topic: string,
+  count: number,
+  { bootstrapServers } = sharedServers().kafka,
+): Promise<void> {
   const writer = (await kafkaClient("platformatic")).createWriter({ clientId: "test", bootstrapServers });
   const header = [Buffer.from("content-type"), Buffer.from("application/cloudevents+json")] as const;
   const value = () => Buffer.from(JSON.stringify(auditEvent(randomUUID())));

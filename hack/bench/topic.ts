@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Admin } from "@platformatic/kafka";
+import { kafkaClient } from "../../sink/kafka/client.ts";
+import type { EventLogWriter } from "../../sink/kafka/port.ts";
+import type { BenchEvent, EventSource } from "./events.ts";
+import type { Ledger } from "./ledger.ts";
+
+const clientId = "bench";
+/** To one partition: record batches of some 30 KB, as a busy producer sends them, and not compressed, which is the default. */
+const RECORDS_PER_BATCH = 40;
+const SENDS_AT_ONCE = 4;
+const headers = [[Buffer.from("content-type"), Buffer.from("application/cloudevents+json; charset=UTF-8")]] as const;
+
+export async function createTopic(bootstrapServers: string, name: string, partitions: number): Promise<void> {
+  const admin = new Admin({ clientId, bootstrapBrokers: [bootstrapServers] });
+  const configs = [{ name: "message.timestamp.type", value: "LogAppendTime" }];
+  await admin.createTopics({ topics: [name], partitions, replicas: 1, configs }).finally(() => admin.close());
+}
+
+/** Sends, and tells the ledger what to expect. */
+export class Producer {
+  readonly #topic: string;
+  readonly #partitions: number;
+  readonly #writer: EventLogWriter;
+  readonly #ledger: Ledger;
+
+  static async open(bootstrapServers: string, topic: string, partitions: number, ledger: Ledger): Promise<Producer> {
+    const client = await kafkaClient("platformatic");
+    return new Producer(
+      client.createWriter({ clientId, bootstrapServers: [bootstrapServers] }),
+      topic,
+      partitions,
+      ledger,
+    );
+  }
+
+  constructor(writer: EventLogWriter, topic: string, partitions: number, ledger: Ledger) {
+    this.#writer = writer;
+    this.#topic = topic;
+    this.#partitions = partitions;
+    this.#ledger = ledger;
+  }
+
+  /** As fast as it goes. */
+  async produce(source: EventSource, count: number): Promise<void> {
+    const time = new Date().toISOString();
+    let left = count;
+    const work = async () => {
+      while (left > 0) {
+        const size = Math.min(left, this.#partitions * RECORDS_PER_BATCH);
+        left -= size;
+        await this.#send(Array.from({ length: size }, () => source.next(time)));
+      }
+    };
+    await Promise.all(Array.from({ length: SENDS_AT_ONCE }, work));
+    await this.#ledger.expectedAll();
+  }
+
+  /** At `perSecond`; an event's time is the moment, in microseconds, in which it is handed to the client. */
+  async pace(source: EventSource, perSecond: number, seconds: number): Promise<void> {
+    const began = performance.now();
+    const sending = new Set<Promise<void>>();
+    for (let sent = 0; ; ) {
+      const elapsed = performance.now() - began;
+      if (elapsed >= seconds * 1000) break;
+      const due = Math.floor((elapsed / 1000) * perSecond) - sent;
+      if (due > 0) {
+        const time = rfc3339(nowMicros());
+        const send = this.#send(Array.from({ length: due }, () => source.next(time)));
+        sending.add(send);
+        void send.finally(() => sending.delete(send));
+        sent += due;
+      }
+      await sleep(PACE_MS);
+    }
+    await Promise.all(sending);
+    await this.#ledger.expectedAll();
+  }
+
+  close(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  async #send(events: readonly BenchEvent[]): Promise<void> {
+    const records = events.map(({ value }, index) => ({
+      topic: this.#topic,
+      partition: index % this.#partitions,
+      key: null,
+      value,
+      headers,
+    }));
+    this.#ledger.expect(events);
+    await this.#writer.send(records);
+  }
+}
+
+const PACE_MS = 5;
+
+export const nowMicros = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
+
+function rfc3339(micros: number): string {
+  const fraction = String(micros % 1_000_000).padStart(6, "0");
+  return `${new Date(micros / 1000).toISOString().slice(0, 19)}.${fraction}Z`;
+}

@@ -1,0 +1,71 @@
+import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import type { OperatorConfig } from "../config.ts";
+import { desiredTopics } from "../desired/kafka-topic.ts";
+import { StalledError } from "../errors.ts";
+import type { Refusal } from "../plan/plan.ts";
+import { type Claimant, olderClaimant } from "../plan/topic-rivals.ts";
+import type { Key } from "../runtime/controller.ts";
+import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
+import { kafkaBackendOf } from "./backends.ts";
+
+/** What other AuditTopics have to do with the topics of one. */
+export interface Rivals {
+  /** Another resource that claims the topic and came first. */
+  over(topic: string): Refusal | undefined;
+  /** Another resource has taken over the topic of this id. */
+  has(topicId: string | undefined): boolean;
+}
+
+/** In all namespaces: on a back-end with an empty namePrefix, and by grants, two can mean the same topic. */
+export async function rivalsOf(resource: AuditTopic, config: OperatorConfig, store: ObjectStore): Promise<Rivals> {
+  const { items } = await store.list<AuditTopic>(AUDIT_TOPIC.kind);
+  const all = items.flatMap((item) => claimantOf(item, config) ?? []);
+  const mine = claimantOf(resource, config);
+  return {
+    over: (topic) => {
+      const first = mine && olderClaimant(topic, mine, all);
+      return first && refusal(topic, first, resource.metadata.namespace);
+    },
+    has: (topicId) => items.some((item) => item.metadata.uid !== resource.metadata.uid && holds(item, topicId)),
+  };
+}
+
+/** Those that yielded to another resource: it may have gone. Known by their status, since a resource that is gone has no spec. */
+export async function waitingRivals(changed: KubeObject, store: ObjectStore): Promise<Key[]> {
+  const { items } = await store.list<AuditTopic>(AUDIT_TOPIC.kind);
+  const yielded = items.filter(({ metadata, status }) => {
+    const stalled = status?.conditions?.find(({ type }) => type === "Stalled");
+    return stalled?.reason === "TopicConflict" && metadata.uid !== changed.metadata.uid;
+  });
+  return yielded.map(({ metadata }) => metadata);
+}
+
+const holds = ({ status }: AuditTopic, id: string | undefined) =>
+  id !== undefined &&
+  [status, status?.deadLetter].some((known) => known?.topicId === id && known.ownership !== "Observed");
+
+function claimantOf({ metadata, spec, status }: AuditTopic, config: OperatorConfig): Claimant | undefined {
+  try {
+    const { bootstrapServers: servers, ...backend } = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
+    const { topic, deadLetter } = desiredTopics(metadata, spec, backend);
+    const claimed = spec.managementPolicy === "Observe" ? [deadLetter] : [topic, deadLetter];
+    const had = [status, status?.deadLetter].map((known) =>
+      known?.ownership === "Observed" || known?.topicId === undefined ? undefined : known.topicName,
+    );
+    const topics = [...claimed.map((each) => each?.name), ...had].filter((name) => name !== undefined);
+    return { ...metadata, servers, topics: [...new Set(topics)] };
+  } catch (error) {
+    // A spec that nothing is made from claims nothing.
+    if (error instanceof StalledError) return undefined;
+    throw error;
+  }
+}
+
+/** The owner is named to its own namespace alone: what others have is not a tenant's to know. */
+function refusal(topic: string, owner: Claimant, namespace: string): Refusal {
+  const who = owner.namespace === namespace ? `AuditTopic ${owner.name}` : "a resource of another namespace";
+  return {
+    reason: "TopicConflict",
+    message: `Topic ${topic}, or a name that Kafka cannot tell from it, is claimed by ${who}, which is older; choose another name, or delete the other resource`,
+  };
+}
