@@ -196,4 +196,25 @@ export const mutants: readonly Mutant[] = [
     replace: "return privileges.every((privilege) => was.includes(privilege)) ? []",
     tests: ["operator/plan/postgres-ledger.test.ts"],
   },
+  {
+    name: "a cut of many months goes without a word",
+    file: "operator/plan/postgres-retention.ts",
+    search: "return fresh.length > 1 ||",
+    replace: "return fresh.length < 0 ||",
+    tests: ["operator/plan/postgres-retention.test.ts"],
+  },
+  {
+    name: "a month dropped as soon as a part of it is too old",
+    file: "operator/plan/postgres-retention.ts",
+    search: "Number.isFinite(fromMs) && toMs <= boundary)",
+    replace: "Number.isFinite(fromMs) && fromMs <= boundary)",
+    tests: ["operator/plan/postgres-retention.test.ts"],
+  },
+  {
+    name: "an event past its retention is stored, and asks for a month that nobody makes",
+    file: "sink/batch.ts",
+    search: "if (expiresBeforeMs !== undefined && recordedAtMs < expiresBeforeMs) return disposition.Expired;",
+    replace: "",
+    tests: ["sink/batch.test.ts"],
+  },
 ];

@@ -1,10 +1,24 @@
+import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { monthAt, monthBounds } from "../../operator/desired/postgres-month.ts";
+import type { Planned } from "../../operator/dry-run/plan-resources.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
-import { apply, conditionOf, isReady, startOperator, type TestOperator, until } from "../support/operator.ts";
+import {
+  apply,
+  conditionOf,
+  isReady,
+  startOperator,
+  type TestOperator,
+  until,
+  writeOperatorConfig,
+} from "../support/operator.ts";
 import { sharedServers } from "../support/servers.ts";
 import { recordsOver, writeLedger } from "../verify/small-ledger.ts";
 
@@ -20,7 +34,13 @@ let operator: TestOperator;
 beforeAll(async () => {
   operator = await startOperator({ kafka, postgres: postgres15 });
 });
-afterAll(() => operator.stop());
+const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-retention-"));
+const config = writeOperatorConfig({ kafka, postgres: postgres15 });
+afterAll(async () => {
+  await operator.stop();
+  config.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 test("a cut drops nothing while paused or unconfirmed; confirmed, it drops what is older, and the status says what is next", async () => {
   const namespace = `r${randomUUID().slice(0, 8)}`;
@@ -59,6 +79,30 @@ test("a cut drops nothing while paused or unconfirmed; confirmed, it drops what 
     (object) => conditionOf(object, "StoresReady")?.reason === "RetentionUnconfirmed",
   );
   expect(conditionOf(held, "StoresReady")?.message).toContain("confirm-retention: ledger=2");
+  expect(await stored()).toBe(all);
+
+  const planned = async (annotations: Record<string, string>) => {
+    const metadata = { name: "audit", namespace, annotations: { "auditpipeline.io/paused": "false", ...annotations } };
+    writeFileSync(
+      join(folder, "pipeline.yaml"),
+      JSON.stringify({ apiVersion: API_VERSION, kind: "AuditPipeline", metadata, spec: spec({ months: 2 }) }),
+    );
+    const args = ["plan", "-f", folder, "--config", config.file, "--state", operator.stateDir, "-o", "json"];
+    const main = resolve(import.meta.dirname, "../../operator/main.ts");
+    const stdout = await new Promise<string>((done) =>
+      execFile(process.execPath, [main, ...args], (_, text) => done(text)),
+    );
+    return JSON.parse(stdout) as Planned;
+  };
+  const unconfirmed = await planned({});
+  expect(unconfirmed.steps.filter(({ destructive }) => destructive)).toEqual([]);
+  expect(unconfirmed.problems).toMatchObject([
+    { reason: "RetentionUnconfirmed", message: expect.stringContaining(dayOf(5).slice(0, 7)) },
+  ]);
+  const confirmed = await planned({ "auditpipeline.io/confirm-retention": "ledger=2" });
+  expect(confirmed.steps.filter(({ destructive }) => destructive)).toMatchObject(
+    [5, 4, 3].map((count) => ({ action: "DropMonth", object: expect.stringContaining(dayOf(count).slice(0, 7)) })),
+  );
   expect(await stored()).toBe(all);
 
   await set({ months: 2 }, { "auditpipeline.io/paused": "false", "auditpipeline.io/confirm-retention": "ledger=2" });
