@@ -80,6 +80,8 @@ export const sinkConfig = z.strictObject({
   kafka: kafkaConfig,
   source: z.strictObject({
     topic: z.string().min(1),
+    /** Kafka's id of the topic: another one of its name is not read. Absent: whichever is there. */
+    topicId: z.guid().optional(),
     groupId: z.string().min(1),
     /** Absent: dead-lettering is switched off, and poison holds its partition. */
     deadLetterTopic: z.string().min(1).optional(),

@@ -284,6 +284,16 @@ describe("audit-sink consume", () => {
     expect((await stored(topic)).length).toBe(1);
   });
 
+  test("another topic of the same name is not read", async () => {
+    const topic = await topics();
+    await produce(topic, [auditEvent(randomUUID())]);
+    const sink = start(topic, { AUDIT_SINK__SOURCE__TOPIC_ID: randomUUID() });
+    await sink.log("Cannot open the topic yet");
+    expect((await sink.get("/readyz")).status).toBe(503);
+    expect(await sink.end()).toBe(0);
+    expect(await stored(topic)).toEqual([]);
+  });
+
   test("it lives without broker and store, is not ready, and ends at once when told to", async () => {
     const nowhere = "127.0.0.1:1";
     const sink = start("t", { AUDIT_SINK__KAFKA__BOOTSTRAP_SERVERS: nowhere, AUDIT_SINK__STORE__POSTGRES__PORT: "1" });

@@ -90,7 +90,12 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   });
   const reader = kafka.createReader(connection(deps), readerOptions(config));
   state.reader = reader;
-  const opened = await untilWorks(() => reader.open(), "Cannot open the topic yet", log, state.stopping.signal);
+  const opened = await untilWorks(
+    () => openExpected(reader, config.source),
+    "Cannot open the topic yet",
+    log,
+    state.stopping.signal,
+  );
   if (opened === undefined) return;
   const { topicId } = opened;
   if (
@@ -144,6 +149,15 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
   // The drain took too long: the successor reads it again.
   else log.warn({}, "Left what is not settled to the successor");
+}
+
+/** A topic that was deleted and made again has other records at the offsets that are settled: that is for a person to decide. */
+async function openExpected(reader: EventLogReader, { topic, topicId: expected }: SinkConfig["source"]) {
+  const opened = await reader.open();
+  if (expected === undefined || opened.topicId === expected) return opened;
+  throw new Error(
+    `Topic ${topic} has id ${opened.topicId}, not ${expected}: somebody deleted it and made another; nothing of it is read`,
+  );
 }
 
 /** Rejects once the topic is another one: its offsets mean something else, so only a new start with the new id is right. */

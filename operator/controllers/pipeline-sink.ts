@@ -119,7 +119,8 @@ async function reachablePlace(pipeline: AuditPipeline, sink: SinkSpec, deps: Dep
 }
 
 async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undefined> {
-  if (topic === undefined || broker === undefined) return undefined;
+  // Elsewhere a producer may have chosen it; a month that is found missing is asked for by the sink.
+  if (topic?.isOwn !== true || broker === undefined) return undefined;
   // A broker that does not answer is the topic's trouble; a month found missing later is asked for by the sink.
   return broker.kafka.topics.earliestRecordTime(topic.topicName).catch(() => undefined);
 }

@@ -26,7 +26,7 @@ export async function ensurePipelineTopic(
       { requeueAfterMs: 30_000 },
     );
   }
-  const { topicName, topicId, deadLetter } = resource.status ?? {};
+  const { topicName, topicId, deadLetter, ownership } = resource.status ?? {};
   if (topicName === undefined || topicId === undefined) throw notThere(resource);
   const deadLetterTopic = resource.spec.deadLetter.enabled ? deadLetter?.topicName : undefined;
   if (resource.spec.deadLetter.enabled && deadLetterTopic === undefined) {
@@ -34,7 +34,10 @@ export async function ensurePipelineTopic(
   }
   return {
     resource,
-    topic: { name, topicName, topicId, ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }) },
+    topic: {
+      ...{ name, topicName, topicId, isOwn: ownership === "Created" },
+      ...(deadLetterTopic === undefined ? {} : { deadLetterTopic }),
+    },
   };
 }
 

@@ -8,7 +8,11 @@ export interface SinkInput {
   readonly pipeline: { readonly namespace: string; readonly name: string };
   readonly spec: Pick<AuditPipelineSpec, "events" | "workload">;
   readonly sink: SinkSpec;
-  readonly topic: { readonly topicName: string; readonly deadLetterTopic?: string | undefined };
+  readonly topic: {
+    readonly topicName: string;
+    readonly topicId: string;
+    readonly deadLetterTopic?: string | undefined;
+  };
   readonly kafka: Pick<KafkaBackend, "bootstrapServers" | "tls" | "sasl">;
   /** What the sink has to log in with, and where its authority lies in the pod. */
   readonly kafkaAccess: KafkaFiles;
@@ -46,6 +50,7 @@ export function desiredSinkConfig(input: SinkInput): RenderedSinkConfig {
     kafka: kafkaSection(kafka, input.kafkaAccess),
     source: {
       topic: topic.topicName,
+      topicId: topic.topicId,
       groupId: input.consumerGroup,
       ...(topic.deadLetterTopic === undefined ? {} : { deadLetterTopic: topic.deadLetterTopic }),
     },

@@ -27,7 +27,11 @@ function input({ kafka = {}, secured = {}, ...over }: Over = {}) {
     pipeline: { namespace: pipeline.namespace, name: pipeline.name },
     spec,
     sink,
-    topic: { topicName: "team-a.payments", deadLetterTopic: "team-a.payments.dlq" },
+    topic: {
+      topicName: "team-a.payments",
+      topicId: "0b6ad1a0-63ee-4d6d-9ef0-7c4b3c9d9a11",
+      deadLetterTopic: "team-a.payments.dlq",
+    },
     kafka: { bootstrapServers: ["kafka:9092"], ...secured },
     kafkaAccess: kafkaFiles(kafka),
     postgres: { host: "postgres", port: 5432, sslMode: "VerifyFull" },

@@ -24,6 +24,8 @@ export interface TopicInUse {
   readonly topicName: string;
   readonly topicId: string;
   readonly deadLetterTopic?: string;
+  /** Made by the operator, so that its first record has the broker's time already. */
+  readonly isOwn: boolean;
 }
 
 /** What a pass found out about one sink. Absent members are unknown, not empty. */

@@ -101,6 +101,34 @@ test.for<{ name: string; forge: (records: SmallRecord[]) => SmallRecord[]; offse
   expect(problems[0]?.reason).toMatch(reason);
 });
 
+test("the producer's time is not held against the ledger, and is counted", async () => {
+  const created = `${topic}-created`;
+  const configEntries = [{ name: "message.timestamp.type", value: "CreateTime" }];
+  await admin.createTopics({ topics: [{ topic: created, numPartitions: 1, configEntries }] });
+  const id = await readTopicId(created);
+  const taken = smallRecords(0, 5).map((record) => ({ ...record, recordedAt: records[0]?.recordedAt ?? 0 }));
+  const producer = kafka.producer();
+  await producer.connect();
+  for (const { value, headers } of taken) {
+    const named = Object.fromEntries(headers.filter(([, held]) => held !== null)) as Record<string, Buffer>;
+    await producer.send({ topic: created, acks: -1, messages: [{ value, headers: named, timestamp: "1" }] });
+  }
+  await producer.disconnect();
+  const client = await ledger.connect(server.superuser);
+  for (const table of ["events", "skipped", "conflicts", "progress", "event_ids"])
+    await client.query(`TRUNCATE audit.${table}`);
+  const whole = taken.map((record) => ({ ...record, headers: record.headers.filter(([, held]) => held !== null) }));
+  await writeLedger(client, id, 0, whole);
+  await client.end();
+  const verdict = await verify(
+    ledger.url(ledger.reader),
+    ...["--bootstrap", brokers.bootstrapServers.join(","), "--topic", created, "--complete"],
+  );
+  expect(verdict.problems).toEqual([]);
+  expect(verdict.partitions).toMatchObject([{ comparedWithLog: 5, withoutAppendTime: 5 }]);
+  await admin.deleteTopics({ topics: [created] });
+});
+
 test("a ledger short of the log's end is incomplete", async () => {
   expect((await verifyForged(records.slice(0, -1))).problems[0]).toMatchObject({
     check: "Incomplete",
@@ -162,12 +190,12 @@ async function produceAll(wanted: readonly SmallRecord[]): Promise<SmallRecord[]
 }
 
 /** kafkajs hands out no topic ids; the verifier names the one it found when the ledger knows none of its partitions. */
-async function readTopicId(): Promise<string> {
+async function readTopicId(name = topic): Promise<string> {
   const { Admin } = await import("@platformatic/kafka");
   const client = new Admin({ clientId: "verify-test", bootstrapBrokers: brokers.bootstrapServers });
-  const metadata = await client.metadata({ topics: [topic] });
+  const metadata = await client.metadata({ topics: [name] });
   await client.close();
-  const id = metadata.topics.get(topic)?.id;
-  if (id === undefined) throw new Error(`No id for topic ${topic}`);
+  const id = metadata.topics.get(name)?.id;
+  if (id === undefined) throw new Error(`No id for topic ${name}`);
   return id;
 }

@@ -10,6 +10,7 @@ export interface Verdict {
     nextOffset: number;
     head: string;
     comparedWithLog: number;
+    withoutAppendTime: number;
     logEnd: number | null;
     dropped: number;
     good: boolean;

@@ -127,6 +127,8 @@ final class KafkaLog implements AutoCloseable {
         private final long until;
         private final Deque<ConsumerRecord<byte[], byte[]>> fetched = new ArrayDeque<>();
         long compared = 0;
+        /** Of those compared: CreateTime, so that nothing in the log says when the broker took them. */
+        long withoutAppendTime = 0;
 
         private Partition(TopicPartition source, long until) {
             this.source = source;
@@ -158,7 +160,9 @@ final class KafkaLog implements AutoCloseable {
             if (!Arrays.equals(Chain.recordHash(original, record.value()), entry.hash())) {
                 return "sha256 is not that of the log's record";
             }
-            if (record.timestampType() == TimestampType.LOG_APPEND_TIME && record.timestamp() * 1_000L != entry.recordedUs()) {
+            if (record.timestampType() != TimestampType.LOG_APPEND_TIME) {
+                withoutAppendTime++;
+            } else if (record.timestamp() * 1_000L != entry.recordedUs()) {
                 return "recorded_at is not the broker's append time " + record.timestamp();
             }
             // The table cannot tell a null value from an empty one.

@@ -24,6 +24,8 @@ final class Report {
         long dropped;
         Problem problem;
         long comparedWithLog;
+        /** Of those: records whose recorded_at is the sink's clock, which the log cannot confirm. */
+        long withoutAppendTime;
         Long logEnd;
 
         Partition(UUID topicId, int partition, long nextOffset, byte[] head) {
@@ -67,6 +69,11 @@ final class Report {
             }
             out.append(System.lineSeparator());
         }
+        long unconfirmed = partitions.stream().mapToLong(partition -> partition.withoutAppendTime).sum();
+        if (unconfirmed > 0) {
+            out.append("RecordTimeUntrusted: the log has no append time for ").append(unconfirmed)
+                    .append(" of the records compared; their recorded_at is the sink's clock").append(System.lineSeparator());
+        }
         out.append(good() ? "Verified: every offset is accounted for and every chain holds" : "Not verified");
         return out.toString();
     }
@@ -80,6 +87,7 @@ final class Report {
                     .append(",\"nextOffset\":").append(p.nextOffset)
                     .append(",\"head\":").append(quote(HexFormat.of().formatHex(p.head)))
                     .append(",\"comparedWithLog\":").append(p.comparedWithLog)
+                    .append(",\"withoutAppendTime\":").append(p.withoutAppendTime)
                     .append(",\"logEnd\":").append(p.logEnd)
                     .append(",\"dropped\":").append(p.dropped)
                     .append(",\"good\":").append(p.problem == null).append(",\"offsets\":{");

@@ -95,6 +95,7 @@ public final class Verify {
             try (KafkaLog.Partition records = log.partition(partition.partition, partition.nextOffset)) {
                 new Walk(ledger, partition, heads, records).run();
                 partition.comparedWithLog = records.compared;
+                partition.withoutAppendTime = records.withoutAppendTime;
                 partition.logEnd = records.logEnd;
             }
             if (complete && partition.problem == null && partition.logEnd > partition.nextOffset) {
