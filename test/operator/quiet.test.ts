@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { type Kafka, startKafka } from "../../hack/servers/kafka.ts";
 import { type Postgres, startPostgres } from "../../hack/servers/postgres.ts";
+import { connectKafka } from "../../operator/external/connect-kafka.ts";
 import { apply, isReady, startOperator, stateFolder, type TestOperator, until } from "../support/operator.ts";
 
 /** Servers of their own, whose logs have every statement and every request: what they saw is what counts. */
@@ -42,6 +44,29 @@ const writes = () =>
     .filter(
       (name) => !READING.test(name) && !/BROKER|CONTROLLER|VOTE|QUORUM|ENVELOPE|ALTER_PARTITION|SNAPSHOT/.test(name),
     );
+
+test("a topic that is only observed gets no write, from the first look to the end of its resource", async () => {
+  const connections = connectKafka();
+  const { topics } = connections.to({ name: "own", bootstrapServers: [kafka.bootstrapServers] });
+  const name = "team-q.theirs";
+  await topics.apply({ kind: "CreateTopic", topic: { name, partitions: 3, replicationFactor: 1, config: {} } });
+  const [before, writesBefore] = [await topics.observe(name), writes().length];
+  expect(writes()).toContain("CREATE_TOPICS");
+
+  const operator = await startOperator({ kafka: { bootstrapServers: [kafka.bootstrapServers] }, postgres });
+  const spec = { managementPolicy: "Observe", deletionPolicy: "Delete", deadLetter: { enabled: false } };
+  const topicRef = { kind: "AuditTopic", namespace: "team-q", name: "theirs" };
+  const confirm = { "auditpipeline.io/confirm-delete": "theirs" };
+  await apply(operator.store, "AuditTopic", "theirs", "team-q", spec, confirm);
+  await until<AuditTopic>(operator.store, topicRef, isReady);
+  await operator.resync();
+  await operator.store.delete(topicRef);
+  await until(operator.store, topicRef, (object) => object === undefined);
+  await operator.stop();
+  expect(writes().slice(writesBefore)).toEqual([]);
+  expect(await topics.observe(name)).toEqual(before);
+  await connections.close();
+}, 120_000);
 
 const ref = { kind: "AuditPipeline", namespace: "team-q", name: "quiet" };
 const versions = async ({ store }: TestOperator) => {
