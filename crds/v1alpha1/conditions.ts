@@ -71,6 +71,8 @@ export const REASONS = {
   SecretMissing: "A Secret, or a file of the operator's configuration, is missing or lacks a key.",
   KafkaCredentialMissing:
     "The brokers want a login and the sinks have none: the pipeline asks for no principal, and the back-end has no clientSecretFile.",
+  SecretReplaced: "A Secret was missing or spoilt: its login has a new password, and the one before is refused.",
+  CredentialsRotated: "A login was replaced; the one before stays good for its overlap.",
   SecretConflict: "The Secret exists and belongs to another owner.",
   PodsNotReady: "Not all replicas of a sink are ready.",
   CrashLooping: "A pod of a sink keeps ending; the message has its name and exit code, its log says why.",

@@ -26,6 +26,11 @@ export const auditPipelineStatus = z.strictObject({
           readyReplicas: count("Pods that are ready."),
           lag: count("Records in the topic that are not stored yet; absent while unknown."),
           consumerGroup: name("Kafka consumer group of the sink."),
+          credentialsIssuedAt: z
+            .string()
+            .meta({ format: "date-time" })
+            .optional()
+            .describe("Since when the sink's login in PostgreSQL has its password."),
           postgres: z
             .strictObject({
               database: name("Database of the ledger."),

@@ -32,6 +32,7 @@ export interface ResourceMetadata {
 export const ANNOTATIONS = {
   paused: `${GROUP}/paused`,
   reconcileAt: `${GROUP}/reconcile-at`,
+  rotateAt: `${GROUP}/rotate-at`,
   confirmDelete: `${GROUP}/confirm-delete`,
   confirmRetention: `${GROUP}/confirm-retention`,
   acceptTopicId: `${GROUP}/accept-topic-id`,
@@ -41,6 +42,8 @@ export const ANNOTATIONS = {
 export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOTATIONS], string> = {
   [ANNOTATIONS.paused]: '`"true"` on a resource: it is watched and reported, and nothing is written for it.',
   [ANNOTATIONS.reconcileAt]: "Any new value on a resource starts a reconcile now.",
+  [ANNOTATIONS.rotateAt]:
+    "Any new value on a pipeline replaces the PostgreSQL logins of all its sinks now; the ones before stay good for their overlap.",
   [ANNOTATIONS.confirmDelete]:
     "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
   [ANNOTATIONS.confirmRetention]:

@@ -17,14 +17,8 @@ import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
-import {
-  ensureLedger,
-  type LedgerPlace,
-  ledgerPlace,
-  proveCredentials,
-  type ReachablePlace,
-  type ReadyLedger,
-} from "./sink-ledger.ts";
+import { credentialsIssuedAt, rotateLogins, watchOverlap } from "./rotate-logins.ts";
+import { ensureLedger, ledgerPlace, proveCredentials, type ReachablePlace, type ReadyLedger } from "./sink-ledger.ts";
 import { retireMonths } from "./sink-retention.ts";
 import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
 
@@ -68,33 +62,40 @@ export async function ensureSink(
     return { input, ready: await ensureLedger(input, tools, deps) };
   });
   if ("report" in made) return { ...base, store: made.report, ...allWaiting("StoresReady", made.report) };
-  const { input, ready } = made.value;
-  const ledger = { database: place.ledger.database, schema: place.ledger.schema, months: ready.months };
+  const { input } = made.value;
+  const ledger = { database: place.ledger.database, schema: place.ledger.schema, months: made.value.ready.months };
   const found = {
     ...base,
     store: ok(`${ledger.database}.${ledger.schema}`),
     ledger,
-    inventory: inventoryOf(sink, place, ready),
-    drift: ready.drift,
+    drift: made.value.ready.drift,
   };
 
-  const proven = await attempts.run(() => proveCredentials(input, ready, tools));
+  const proven = await attempts.run(async () => {
+    await proveCredentials(input, made.value.ready, tools);
+    return rotateLogins(input, made.value.ready, tools, deps);
+  });
   if ("report" in proven) {
     const waiting = waitingFor("CredentialsReady", proven.report);
-    return { ...found, credentials: proven.report, workload: waiting, flow: waiting };
+    return { ...found, ...seen(sink, made.value.ready), credentials: proven.report, workload: waiting, flow: waiting };
   }
+  const ready = proven.value;
   const { kafka } = step;
   if ("report" in kafka) {
     // What runs goes on with what it has.
     const flow = await attempts.run(() => measureFlow(full, ready));
     const waiting = waitingFor("CredentialsReady", kafka.report);
     const flowing = "report" in flow ? flow.report : flow.value.report;
-    return { ...found, credentials: ok(PROVEN), workload: waiting, flow: flowing };
+    return { ...found, ...seen(sink, ready), credentials: ok(PROVEN), workload: waiting, flow: flowing };
   }
-  const workload = await attempts.run(() => ensureWorkload(full, kafka.value, place, ready, tools, deps));
+  const workload = await attempts.run(() => ensureWorkload(full, kafka.value, ready, tools, deps));
   if ("value" in workload) {
     const { report } = workload.value;
     attempts.note(report, report.kind === "Waiting" ? ROLLOUT_LOOK_MS : undefined);
+  }
+  const overlap = await attempts.run(() => watchOverlap(ready));
+  if ("value" in overlap && overlap.value !== undefined) {
+    attempts.note(OVERLAP, Math.min(overlap.value, parseDurationMs(pipeline.spec.interval)));
   }
   // Last: it may take long, and nothing waits for it.
   const retired = await attempts.run(() => retireMonths({ pipeline, sink, access: ready.access }, tools, deps));
@@ -105,13 +106,21 @@ export async function ensureSink(
     // A reader who holds up a drop is no trouble of the store's; a drop that only a person can decide about is.
     ...("report" in retired && retired.report.kind !== "Waiting" ? { store: retired.report } : {}),
     ...("value" in retired ? { ledger: { ...ledger, nextDropMs: retired.value.nextDropMs } } : {}),
-    credentials: ok(PROVEN),
+    ...seen(sink, ready),
+    credentials: "report" in overlap ? overlap.report : ok(PROVEN),
     workload: "report" in workload ? workload.report : workload.value.report,
     ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),
     flow: "report" in flow ? flow.report : flow.value.report,
     ...("value" in flow ? { lag: flow.value.lag } : {}),
   };
 }
+
+const OVERLAP: Report = { kind: "Ok", message: "" };
+
+const seen = (sink: SinkSpec, ready: ReadyLedger) => {
+  const issuedAt = credentialsIssuedAt(ready);
+  return { inventory: inventoryOf(sink, ready), ...(issuedAt === undefined ? {} : { credentialsIssuedAt: issuedAt }) };
+};
 
 async function reachablePlace(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): Promise<ReachablePlace> {
   const place = ledgerPlace(pipeline, sink, deps);
@@ -129,13 +138,13 @@ async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undef
 async function ensureWorkload(
   { pipeline, sink, names, topic, broker }: SinkStep,
   kafka: KafkaAccess,
-  place: ReachablePlace,
   ready: ReadyLedger,
   { store }: Tools<AuditPipeline>,
   { config, now }: Deps,
 ) {
   if (topic === undefined || broker === undefined)
     throw new WaitingError("DependencyNotReady", "The topic is not there yet");
+  const { place } = ready;
   const { namespace, name, uid } = pipeline.metadata;
   const objects = desiredWorkload({
     pipeline: { namespace, name, uid },
@@ -197,8 +206,7 @@ const wantedMonths = (progress: ReadyLedger["progress"], topicId: string) =>
 
 function inventoryOf(
   sink: SinkSpec,
-  { ledger }: LedgerPlace,
-  { ownsDatabase, isAdopted }: ReadyLedger,
+  { ownsDatabase, isAdopted, observed, place: { ledger } }: ReadyLedger,
 ): InventoryItem[] {
   const { database, roles } = sink.deletionPolicy;
   const item = (kind: string, name: string, policy: "Retain" | "Delete"): InventoryItem => ({
@@ -215,6 +223,8 @@ function inventoryOf(
     item("PostgresRole", ledger.owner, database),
     item("PostgresRole", ledger.writer, roles),
     item("PostgresRole", ledger.reader, database),
+    ...(observed.roles.otherWriter ? [item("PostgresRole", ledger.otherWriter, roles)] : []),
+    ...(observed.roles.otherReader ? [item("PostgresRole", ledger.otherReader, database)] : []),
   ];
 }
 

@@ -52,6 +52,8 @@ async function newSink() {
   };
   const { months } = ledger.desired;
   const ready = {
+    place: input.place,
+    desired: ledger.desired,
     access,
     months,
     progress: [],

@@ -1,7 +1,7 @@
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { GROUP } from "../../crds/v1alpha1/shared.ts";
 import type { PostgresBackend } from "../config.ts";
-import type { LedgerNames } from "../desired/postgres-names.ts";
+import { inForce, type LedgerNames, type LoginKind, otherOf } from "../desired/postgres-names.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import { desiredLoginSecret } from "../desired/sink-secret.ts";
 import { StalledError } from "../errors.ts";
@@ -27,21 +27,41 @@ export interface CredentialsInput {
   readonly ca: string | undefined;
 }
 
-/** The passwords in force, or new ones where a Secret is missing or was spoilt. Nothing is written yet. */
-export async function readPasswords(
-  input: CredentialsInput,
-  store: ObjectStore,
-): Promise<LedgerPasswords & { probed?: string }> {
+/** What the Secrets say. */
+export interface KeptLogins {
+  readonly passwords: LedgerPasswords;
+  /** Of the logins wanted, those whose Secret is missing, or says neither of the two names, or no password of ours. */
+  readonly spoilt: readonly LoginKind[];
+  /** With the logins in force that the Secrets name. */
+  readonly ledger: LedgerNames;
+  /** The key under which the permission probe passed. */
+  readonly probed: string | undefined;
+}
+
+/** The logins in force, with new passwords where a Secret is missing or was spoilt. Nothing is written yet. */
+export async function readLogins(input: CredentialsInput, store: ObjectStore): Promise<KeptLogins> {
   const { names, sink } = input;
   const writer = await ownSecret(input, names.writerSecret, store);
   const reader = sink.postgres.roles.reader.login ? await ownSecret(input, names.readerSecret, store) : undefined;
-  const probed = writer?.metadata.annotations?.[PROBED];
+  const wanted: readonly (readonly [LoginKind, Secret | undefined])[] = [
+    ["writer", writer],
+    ...(sink.postgres.roles.reader.login ? [["reader", reader] as const] : []),
+  ];
   return {
-    writer: passwordIn(writer) ?? generatePassword(),
-    ...(sink.postgres.roles.reader.login ? { reader: passwordIn(reader) ?? generatePassword() } : {}),
-    ...(probed === undefined ? {} : { probed }),
+    passwords: {
+      writer: passwordIn(writer) ?? generatePassword(),
+      ...(sink.postgres.roles.reader.login ? { reader: passwordIn(reader) ?? generatePassword() } : {}),
+    },
+    spoilt: wanted.flatMap(([login, secret]) =>
+      passwordIn(secret) === undefined || !isNameOf(input.ledger, login, usernameIn(secret)) ? [login] : [],
+    ),
+    ledger: wanted.reduce((ledger, [login, secret]) => inForce(ledger, login, usernameIn(secret)), input.ledger),
+    probed: writer?.metadata.annotations?.[PROBED],
   };
 }
+
+const isNameOf = (ledger: LedgerNames, login: LoginKind, role: string | undefined) =>
+  role === ledger[login] || role === ledger[otherOf[login]];
 
 /** Writes the Secrets: before the server learns a password, so that a crash in between leaves one that can be set again. */
 export async function writeSecrets(
@@ -106,8 +126,13 @@ async function ownSecret(
 
 /** What we generate is 43 characters of base64url; anything much shorter, or not printable ASCII, is not a password of ours. */
 function passwordIn(secret: Secret | undefined): string | undefined {
-  const encoded = secret?.data?.["password"];
-  if (encoded === undefined) return undefined;
-  const password = Buffer.from(encoded, "base64").toString("latin1");
-  return /^[!-~]{20,200}$/.test(password) ? password : undefined;
+  const password = textIn(secret, "password");
+  return password !== undefined && /^[!-~]{20,200}$/.test(password) ? password : undefined;
+}
+
+const usernameIn = (secret: Secret | undefined) => textIn(secret, "username");
+
+function textIn(secret: Secret | undefined, key: string): string | undefined {
+  const encoded = secret?.data?.[key];
+  return encoded === undefined ? undefined : Buffer.from(encoded, "base64").toString("latin1");
 }

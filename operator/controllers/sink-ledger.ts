@@ -1,21 +1,32 @@
+import { createHash } from "node:crypto";
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { ANNOTATIONS, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import { allowsAdoption, type PostgresBackend } from "../config.ts";
-import type { Ledger } from "../desired/postgres-ledger.ts";
+import type { Ledger, Rotation } from "../desired/postgres-ledger.ts";
 import { desiredMonths, type Month } from "../desired/postgres-month.ts";
-import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../desired/postgres-names.ts";
+import {
+  inForce,
+  type LedgerIdentity,
+  type LedgerNames,
+  type LoginKind,
+  ledgerNames,
+  otherOf,
+} from "../desired/postgres-names.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { LedgerPasswords, PostgresLedger, Progress } from "../external/postgres-ledger.ts";
 import { credentialFingerprint } from "../external/scram.ts";
+import { issuedAtMs } from "../plan/login-rotation.ts";
 import type { Plan } from "../plan/plan.ts";
 import { findDrift, type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
 import { type AdoptionPolicy, databaseOwnership } from "../plan/postgres-ownership.ts";
 import type { Tools } from "../runtime/controller.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
 import { recordSink } from "./recorded-sinks.ts";
-import { type CredentialsInput, readPasswords, writeSecrets } from "./sink-credentials.ts";
+import { type CredentialsInput, readLogins, writeSecrets } from "./sink-credentials.ts";
 import { oldestKeptMs } from "./sink-retention.ts";
 
 /** Where one sink's ledger is, and whose it is. */
@@ -51,6 +62,9 @@ export function ledgerPlace({ metadata }: AuditPipeline, sink: SinkSpec, { confi
 
 /** What the steps after it need of a ledger that is as it should be. */
 export interface ReadyLedger {
+  /** With the logins in force. */
+  readonly place: ReachablePlace;
+  readonly desired: Ledger;
   readonly access: PostgresLedger;
   readonly months: readonly Month[];
   readonly progress: readonly Progress[];
@@ -68,7 +82,7 @@ export interface ReadyLedger {
   readonly observed: ObservedLedger;
 }
 
-interface LedgerInput {
+export interface LedgerInput {
   readonly pipeline: AuditPipeline;
   readonly sink: SinkSpec;
   readonly names: SinkNames;
@@ -84,9 +98,9 @@ interface LedgerInput {
  * @throws StalledError DatabaseConflict, RoleConflict, SchemaConflict; WaitingError PostgresUnreachable and its kin
  */
 export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipeline>, deps: Deps): Promise<ReadyLedger> {
-  const { sink, place } = input;
-  const credentials = credentialsInput(input);
-  const { probed, ...passwords } = await readPasswords(credentials, tools.store);
+  const { sink } = input;
+  const { place, passwords, probed, spoilt } = await loginsInForce(input, tools.store, deps);
+  const credentials = credentialsInput({ ...input, place });
   const access = ledgerAccess(place, deps, passwords);
 
   const progress = await access.readProgress();
@@ -98,7 +112,7 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     wanted,
     notBeforeMs: oldestKeptMs(sink, deps),
   });
-  const desired = desiredLedger(place, months, passwords);
+  const desired = desiredLedger(place, months, passwords, rotationOf(input, deps));
   const observed = await access.observe();
   const plan = planLedger(desired, observed);
   const refusal = refusalOf(plan);
@@ -113,13 +127,16 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     await access.apply(action);
   }
   await announce(plan.actions, place.driftPolicy === "Correct" ? drift : [], place, tools);
+  await announceReset(input, spoilt, observed, tools);
   if (refusal !== undefined) throw refusal;
   const after = plan.actions.length === 0 ? observed : await access.observe();
   // What is left changed may be what a login needs: the probe says.
   const left = place.driftPolicy === "Report" ? drift : [];
   const changed = plan.actions.length > 0 || left.length > 0;
   return {
+    place,
     access,
+    desired,
     months: after.months,
     progress,
     passwords,
@@ -144,6 +161,19 @@ function refusalOf({ refusals }: Plan<LedgerAction>): StalledError | WaitingErro
 
 /** Half of what a condition may hold. */
 const MAX_MESSAGE = 16_384;
+
+/** Which of a login's two names its Secret says; where it says none, the one that got its password last. */
+async function loginsInForce(input: LedgerInput, store: ObjectStore, deps: Deps) {
+  const { passwords, probed, spoilt, ledger } = await readLogins(credentialsInput(input), store);
+  if (spoilt.length === 0) return { place: { ...input.place, ledger }, passwords, probed, spoilt };
+  const { roles } = await ledgerAccess(input.place, deps, passwords).observe();
+  const youngest = spoilt.reduce((names, login) => {
+    const [first, second] = [roles[login], roles[otherOf[login]]];
+    const isSecond = (issuedAtMs(second) ?? -1) > (issuedAtMs(first) ?? -1);
+    return inForce(names, login, isSecond ? input.place.ledger[otherOf[login]] : names[login]);
+  }, ledger);
+  return { place: { ...input.place, ledger: youngest }, passwords, probed, spoilt };
+}
 
 const ownsDatabase = ({ ledger, identity }: LedgerPlace, { database }: ObservedLedger) =>
   database !== undefined && databaseOwnership(ledger, identity, database) === "Ours";
@@ -176,6 +206,19 @@ async function announce(
 
 /** Of events.k8s.io/v1. */
 const MAX_NOTE = 1_024;
+/** Of a login that worked before: at the first pass every Secret is missing. */
+async function announceReset(
+  { names }: LedgerInput,
+  spoilt: readonly LoginKind[],
+  { roles }: ObservedLedger,
+  { recordEvent }: Tools<AuditPipeline>,
+): Promise<void> {
+  for (const login of spoilt.filter((kind) => roles[kind]?.marker?.credential !== undefined)) {
+    const secret = login === "writer" ? names.writerSecret : names.readerSecret;
+    const note = `Secret ${secret} was missing, or had no username and password of ours: the ${login} has a new password, the one before is refused`;
+    await recordEvent({ type: "Warning", reason: "SecretReplaced", action: "Reconcile", note });
+  }
+}
 
 /**
  * Logs in as each identity: what must work works, what must be refused is refused. Passed once under a key, it is not
@@ -188,24 +231,35 @@ export async function proveCredentials(
   ready: ReadyLedger,
   tools: Tools<AuditPipeline>,
 ): Promise<void> {
-  const { access, probed, changed, passwords } = ready;
-  if (!changed && probed === access.probeKey()) return;
-
-  const result = await access.probe();
-  if (result.rejected.length > 0) {
-    const refused = `The server refused the login of ${result.rejected.join(" and ")}`;
-    if (!maySetPassword(result.key)) {
-      const message = `${refused} with the password that was set again: look at VALID UNTIL of its role, and at the server's log`;
-      throw new WaitingError("ProbeFailed", message, { requeueAfterMs: 30_000 });
-    }
-    const desired = desiredLedger(input.place, ready.months, passwords);
-    const { actions } = planLedger(desired, await access.observe(), { rejected: result.rejected });
-    for (const action of actions) await access.apply(action);
-    throw new WaitingError("ProbeFailed", `${refused}; its password was set again`, { requeueAfterMs: 1_000 });
+  const { access, probed, changed, passwords, place } = ready;
+  const key = access.probeKey();
+  if (!changed && probed === key) {
+    await setAgain(await access.refusedLogins(), key, ready);
+    forgetRefusals(key);
+    return;
   }
+  const result = await access.probe();
+  await setAgain(result.rejected, result.key, ready);
   forgetRefusals(result.key);
   if (!result.ok) throw new StalledError("ProbeFailed", result.failures.join("; "));
-  await writeSecrets(credentialsInput(input), passwords, result.key, tools.store);
+  await writeSecrets(credentialsInput({ ...input, place }), passwords, result.key, tools.store);
+}
+
+/** A password that somebody changed on the server. */
+async function setAgain(
+  rejected: readonly LoginKind[],
+  key: string,
+  { access, desired }: Pick<ReadyLedger, "access" | "desired">,
+): Promise<void> {
+  if (rejected.length === 0) return;
+  const refused = `The server refused the login of ${rejected.join(" and ")}`;
+  if (!maySetPassword(key)) {
+    const message = `${refused} with the password that was set again: look at VALID UNTIL of its role, and at the server's log`;
+    throw new WaitingError("ProbeFailed", message, { requeueAfterMs: 30_000 });
+  }
+  const { actions } = planLedger(desired, await access.observe(), { rejected });
+  for (const action of actions) await access.apply(action);
+  throw new WaitingError("ProbeFailed", `${refused}; its password was set again`, { requeueAfterMs: 1_000 });
 }
 
 export function ledgerAccess(
@@ -216,7 +270,7 @@ export function ledgerAccess(
   return ledgers({ server: backend, identity, names: ledger, passwords, adoption });
 }
 
-const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): CredentialsInput => ({
+export const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): CredentialsInput => ({
   pipeline,
   sink,
   names,
@@ -225,10 +279,11 @@ const credentialsInput = ({ pipeline, sink, names, place }: LedgerInput): Creden
   ca: place.ca,
 });
 
-const desiredLedger = (
+export const desiredLedger = (
   { identity, ledger, adoption, driftPolicy }: LedgerPlace,
   months: readonly Month[],
   { writer, reader }: LedgerPasswords,
+  rotation: Rotation,
 ): Ledger => ({
   names: ledger,
   identity,
@@ -239,4 +294,17 @@ const desiredLedger = (
     writer: credentialFingerprint(writer),
     ...(reader === undefined ? {} : { reader: credentialFingerprint(reader) }),
   },
+  rotation,
 });
+
+export function rotationOf({ pipeline, sink }: LedgerInput, { now }: Deps): Rotation {
+  const { interval, overlap } = sink.postgres.rotation;
+  const request = pipeline.metadata.annotations?.[ANNOTATIONS.rotateAt];
+  return {
+    nowMs: now().getTime(),
+    overlapMs: parseDurationMs(overlap),
+    intervalMs: interval === undefined ? undefined : parseDurationMs(interval),
+    // Whatever people write there, a few characters of a comment.
+    request: request === undefined ? undefined : createHash("sha256").update(request).digest("hex").slice(0, 16),
+  };
+}

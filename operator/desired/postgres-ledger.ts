@@ -14,9 +14,22 @@ export interface Ledger {
   readonly adoptionPolicy: "Never" | "IfIdentical" | "Always";
   /** Whether what somebody changed by hand is put back, or left and reported. */
   readonly driftPolicy: "Correct" | "Report";
+  readonly rotation?: Rotation | undefined;
+}
+
+/** When logins are replaced. */
+export interface Rotation {
+  readonly nowMs: number;
+  /** Absent: only on request. */
+  readonly intervalMs?: number | undefined;
+  /** How long the login before stays good; absent: it is not taken away in this step. */
+  readonly overlapMs?: number | undefined;
+  /** Stands for the annotation's value: a login made under another one is to be replaced. */
+  readonly request?: string | undefined;
 }
 
 export type LedgerRole = "owner" | "writer" | "reader";
+export type OtherRole = "otherWriter" | "otherReader";
 
 /** What may be done with one object, by role. `PUBLIC` never appears: nobody else may do anything. */
 export type Privileges = Readonly<Partial<Record<"writer" | "reader", readonly string[]>>>;

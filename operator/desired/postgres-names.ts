@@ -19,9 +19,15 @@ export interface LedgerNames {
   readonly databaseGiven: boolean;
   readonly schema: string;
   readonly owner: string;
+  /** Each login has two names, in force in turn: this is the one in force. */
   readonly writer: string;
   readonly reader: string;
+  /** The one a rotation makes next, or the one it is about to take away. */
+  readonly otherWriter: string;
+  readonly otherReader: string;
 }
+
+export type LoginKind = "writer" | "reader";
 
 export type LedgerBackend = Pick<PostgresBackend, "name" | "namePrefix" | "maintenanceDatabase">;
 
@@ -32,6 +38,7 @@ const MAX_BYTES = 63;
 /** Room for `_writer` and for the suffix of a rotated login. */
 const SUFFIX_BYTES = 12;
 const HASH_CHARACTERS = 10;
+const SECOND = "_b";
 /** In no name of the allow-list, so that a shortened name is never a given one. */
 const SHORTENED = "~";
 
@@ -71,7 +78,19 @@ export function ledgerNames(
     owner: `${roleBase}_owner`,
     writer: `${roleBase}_writer`,
     reader: `${roleBase}_reader`,
+    otherWriter: `${roleBase}_writer${SECOND}`,
+    otherReader: `${roleBase}_reader${SECOND}`,
   };
+}
+
+export const otherOf = { writer: "otherWriter", reader: "otherReader" } as const;
+
+/** The first of two names lasts as long as the ledger; the second comes and goes. */
+export const isSecond = (role: string): boolean => role.endsWith(SECOND);
+
+/** With `role` in force for that login, where it is one of its two names. */
+export function inForce(names: LedgerNames, login: LoginKind, role: string | undefined): LedgerNames {
+  return role === names[otherOf[login]] ? { ...names, [login]: role, [otherOf[login]]: names[login] } : names;
 }
 
 function givenDatabase(name: string, rule: { field: string; prefix: string; backend: string }): string {

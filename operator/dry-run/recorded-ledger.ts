@@ -23,6 +23,8 @@ export function recordedLedger(ledger: PostgresLedger, database: string, record:
       return { events: 0 };
     },
     probe: async () => ({ ok: true, failures: [], rejected: [], key: ledger.probeKey() }),
+    refusedLogins: async () => [],
+    fenceOtherWriter: async () => 0,
     probeKey: () => ledger.probeKey(),
   };
 }

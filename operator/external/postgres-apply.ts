@@ -7,7 +7,7 @@ import type { Securable, SetGrants } from "../plan/postgres-grants.ts";
 import type { LedgerAction } from "../plan/postgres-ledger.ts";
 import { type Marker, markerText } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
-import { dropDatabase, dropLogin, dropRole, dropSchema, useRole } from "./postgres-drop.ts";
+import { disableLogin, dropDatabase, dropLogin, dropRole, dropSchema, useRole } from "./postgres-drop.ts";
 import { sqlState } from "./postgres-errors.ts";
 import { inTransaction } from "./postgres-transaction.ts";
 import { identifier, literal } from "./quote.ts";
@@ -84,6 +84,8 @@ export async function applyLedgerAction(target: LedgerTarget, action: LedgerActi
       return mark(target, action.object, action.name, action.marker);
     case "DropLogin":
       return dropLogin(target, action.role);
+    case "DisableLogin":
+      return disableLogin(target, action.role, action.marker);
     case "DropDatabase":
       return dropDatabase(target);
     case "DropSchema":

@@ -1,10 +1,10 @@
 import type { ClientBase } from "pg";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { StalledError } from "../errors.ts";
-import { conflict, isOwn, type Marker, parseMarker } from "../plan/postgres-ownership.ts";
+import { conflict, isOwn, type Marker, markerText, parseMarker } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { inTransaction } from "./postgres-transaction.ts";
-import { identifier } from "./quote.ts";
+import { identifier, literal } from "./quote.ts";
 
 interface DropTarget {
   readonly connections: PostgresConnections;
@@ -31,9 +31,36 @@ const SESSION_END_MS = 10_000;
 export async function dropLogin(target: DropTarget, role: string): Promise<void> {
   if (!(await requireOurs(target, role))) return;
   const { connections, server, names } = target;
+  await shut(target, role, "NOLOGIN");
+  // It owns nothing, so this only takes privileges: in this database, and on the database itself.
+  if (await mayEnter(target)) {
+    await connections.admin(server, names.database, (client) => client.query(`DROP OWNED BY ${identifier(role)}`));
+  }
+  await dropRole(target, role);
+}
+
+/** Ends its sessions and takes its password; what it was granted it keeps. The marker comes last: until then, it is done again. */
+export async function disableLogin(target: DropTarget, role: string, marker: Marker): Promise<void> {
+  if (!(await requireOurs(target, role))) return;
+  const { connections, server } = target;
+  await shut(target, role, "PASSWORD NULL");
+  await connections.admin(server, server.maintenanceDatabase, (client) =>
+    inTransaction(client, {}, async () => {
+      await client.query(`ALTER ROLE ${identifier(role)} NOLOGIN`);
+      await client.query(`COMMENT ON ROLE ${identifier(role)} IS ${literal(markerText(marker))}`);
+    }),
+  );
+}
+
+/** Nobody gets in any more, then whoever is in is put out. */
+async function shut(
+  { connections, server }: DropTarget,
+  role: string,
+  how: "NOLOGIN" | "PASSWORD NULL",
+): Promise<void> {
   await connections.admin(server, server.maintenanceDatabase, async (client) => {
     await inTransaction(client, {}, async () => {
-      await client.query(`ALTER ROLE ${identifier(role)} NOLOGIN`);
+      await client.query(`ALTER ROLE ${identifier(role)} ${how}`);
       await useRole(client, role);
     });
     // Waits for each to be gone: a session that outlives its role is one that only a superuser may end.
@@ -42,11 +69,6 @@ export async function dropLogin(target: DropTarget, role: string): Promise<void>
       SESSION_END_MS,
     ]);
   });
-  // It owns nothing, so this only takes privileges: in this database, and on the database itself.
-  if (await mayEnter(target)) {
-    await connections.admin(server, names.database, (client) => client.query(`DROP OWNED BY ${identifier(role)}`));
-  }
-  await dropRole(target, role);
 }
 
 export async function dropRole(target: DropTarget, role: string): Promise<void> {

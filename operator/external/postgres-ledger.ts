@@ -6,8 +6,9 @@ import { monthName, type ObservedRetention, type RetentionAction } from "../plan
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
 import { applyLedgerAction, existsAlready, type LedgerTarget } from "./postgres-apply.ts";
 import { fromPostgres } from "./postgres-errors.ts";
+import { fenceOtherWriter } from "./postgres-fence.ts";
 import { observeLedger } from "./postgres-observe.ts";
-import { type ProbeResult, probeKey, probeLedger } from "./postgres-probe.ts";
+import { type ProbeResult, probeKey, probeLedger, refusedLogins } from "./postgres-probe.ts";
 import { isNoEntry, type Progress, readProgress } from "./postgres-progress.ts";
 import { applyRetention, observeRetention } from "./postgres-retention.ts";
 import { scramVerifier } from "./scram.ts";
@@ -32,7 +33,11 @@ export interface PostgresLedger {
   retire(action: RetentionAction): Promise<{ readonly events: number }>;
   /** Logs in as writer (and reader) and sees what is allowed and what is refused; changes nothing. */
   probe(): Promise<ProbeResult>;
+  /** Logs in as each, and tries nothing: which ones the server does not let in. */
+  refusedLogins(): Promise<ProbeResult["rejected"]>;
   probeKey(): string;
+  /** See postgres-fence.ts. */
+  fenceOtherWriter(): Promise<number>;
 }
 
 /** `passwords` are needed for apply of SetVerifier and for probe. */
@@ -54,6 +59,7 @@ export function postgresLedger(options: LedgerOptions & { readonly connections: 
     names,
     verifier: (login) => scramVerifier(required(passwords?.[login], login)),
   };
+  const logins = () => ({ writer: required(passwords?.writer, "writer"), reader: passwords?.reader });
   const what = (doing: string) => `${doing} database ${names.database} on back-end ${server.name}`;
   const observe = () =>
     observeLedger(connections, server, names, identity, adoption).catch((error: unknown) =>
@@ -88,15 +94,12 @@ export function postgresLedger(options: LedgerOptions & { readonly connections: 
     readProgress: () =>
       readProgress(target).catch((error: unknown) => fromPostgres(error, what("Reading progress in"))),
 
-    probe: () =>
-      probeLedger({
-        connections,
-        server,
-        names,
-        writer: required(passwords?.writer, "writer"),
-        reader: passwords?.reader,
-      }),
-    probeKey: () => probeKey(names, { writer: required(passwords?.writer, "writer"), reader: passwords?.reader }),
+    probe: () => probeLedger({ connections, server, names, ...logins() }),
+    refusedLogins: () => refusedLogins({ connections, server, names, ...logins() }),
+    probeKey: () => probeKey(names, logins()),
+
+    fenceOtherWriter: () =>
+      fenceOtherWriter(target).catch((error: unknown) => fromPostgres(error, what("Fencing the writers of"))),
   };
 }
 

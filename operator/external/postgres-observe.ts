@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import type { LedgerRole } from "../desired/postgres-ledger.ts";
+import type { LedgerRole, OtherRole } from "../desired/postgres-ledger.ts";
 import { monthOf } from "../desired/postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Acl } from "../plan/postgres-grants.ts";
@@ -76,17 +76,27 @@ async function observeRoles(client: ClientBase, names: LedgerNames): Promise<Obs
          CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END], NULL)
        || ARRAY(SELECT 'membership in ' || m.roleid::regrole FROM pg_auth_members m WHERE m.member = r.oid)
        || ARRAY(SELECT 'its member ' || m.member::regrole FROM pg_auth_members m
-                WHERE m.roleid = r.oid AND r.rolname <> $3 AND m.member <> (SELECT oid FROM pg_roles WHERE rolname = current_user)) AS excess
+                WHERE m.roleid = r.oid AND r.rolname <> ALL ($3) AND m.member <> (SELECT oid FROM pg_roles WHERE rolname = current_user)) AS excess
      FROM pg_roles r WHERE r.rolname = ANY ($1)`,
-    [[names.owner, names.writer, names.reader], mayAct, names.reader],
+    [
+      [names.owner, names.writer, names.reader, names.otherWriter, names.otherReader],
+      mayAct,
+      [names.reader, names.otherReader],
+    ],
   );
-  const find = (role: LedgerRole): ObservedRole | undefined => {
+  const find = (role: LedgerRole | OtherRole): ObservedRole | undefined => {
     const row = rows.find(({ rolname }) => rolname === names[role]);
     if (row === undefined) return undefined;
     const { rolcanlogin: login, excess, usable, sessions, comment } = row;
     return { marker: parseMarker(comment), login, settings: parseSettings(row.settings), excess, usable, sessions };
   };
-  return { owner: find("owner"), writer: find("writer"), reader: find("reader") };
+  return {
+    owner: find("owner"),
+    writer: find("writer"),
+    reader: find("reader"),
+    otherWriter: find("otherWriter"),
+    otherReader: find("otherReader"),
+  };
 }
 
 const parseSettings = (settings: readonly string[] | null): Record<string, string> =>

@@ -30,24 +30,37 @@ interface Attempt {
 /** Raised when what is tried changes, so that results kept from before do not count. */
 const VERSION = 1;
 
+type ProbeOptions = {
+  readonly connections: PostgresConnections;
+  readonly server: PostgresServer;
+  readonly names: LedgerNames;
+} & Passwords;
+
 /** Logs in as each identity: what it must do works, what it must not is refused. Every attempt is rolled back. */
-export async function probeLedger(
-  options: {
-    readonly connections: PostgresConnections;
-    readonly server: PostgresServer;
-    readonly names: LedgerNames;
-  } & Passwords,
-): Promise<ProbeResult> {
+export async function probeLedger(options: ProbeOptions): Promise<ProbeResult> {
   const { names, writer, reader } = options;
-  const results = [
-    await probeLogin(options, "writer", { user: names.writer, password: writer }, writerAttempts(names)),
-    ...(reader === undefined
-      ? []
-      : [await probeLogin(options, "reader", { user: names.reader, password: reader }, readerAttempts(names))]),
-  ];
+  const results = await probeLogins(options, writerAttempts(names), readerAttempts(names));
   const failures = results.flatMap((result) => result.failures);
   const rejected = results.flatMap((result) => result.rejected);
   return { ok: failures.length === 0, failures, rejected, key: probeKey(names, { writer, reader }) };
+}
+
+/** Whose password the server does not take any more: somebody changed it there. */
+export const refusedLogins = async (options: ProbeOptions): Promise<ProbeResult["rejected"]> =>
+  (await probeLogins(options, [], [])).flatMap(({ rejected }) => rejected);
+
+async function probeLogins(
+  options: ProbeOptions,
+  writerTries: readonly Attempt[],
+  readerTries: readonly Attempt[],
+): Promise<readonly LoginResult[]> {
+  const { names, writer, reader } = options;
+  return [
+    await probeLogin(options, "writer", { user: names.writer, password: writer }, writerTries),
+    ...(reader === undefined
+      ? []
+      : [await probeLogin(options, "reader", { user: names.reader, password: reader }, readerTries)]),
+  ];
 }
 
 export function probeKey(names: LedgerNames, { writer, reader }: Passwords): string {

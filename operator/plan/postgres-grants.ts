@@ -1,5 +1,5 @@
 import type { LedgerRole, Privileges } from "../desired/postgres-ledger.ts";
-import type { LedgerNames } from "../desired/postgres-names.ts";
+import { type LedgerNames, otherOf } from "../desired/postgres-names.ts";
 
 /** An object of the ledger that has privileges. `DefaultPrivileges`: what the schema's future tables will have. */
 export type Securable =
@@ -19,12 +19,20 @@ export interface SetGrants {
   readonly was: readonly string[];
 }
 
-/** Privileges on what is ours are owned in full: a grant made by hand is taken back. */
+/**
+ * Privileges on what is ours are owned in full: a grant made by hand is taken back. A login on its way out keeps what it
+ * has of what it may have, until it goes itself.
+ */
 export function planGrants(on: Securable, wanted: Privileges, names: LedgerNames, observed: Acl): SetGrants[] {
   const desired = new Map<string | null, readonly string[]>(
     Object.entries(wanted).map(([role, privileges]) => [names[role as LedgerRole], privileges]),
   );
   const present = new Map(observed.map(({ grantee, privileges }) => [grantee, privileges]));
+  for (const login of ["writer", "reader"] as const) {
+    const other = names[otherOf[login]];
+    const kept = present.get(other)?.filter((privilege) => wanted[login]?.includes(privilege));
+    if (kept !== undefined) desired.set(other, kept);
+  }
   const grantees = new Set([...desired.keys(), ...present.keys()]);
 
   return [...grantees].flatMap((to): SetGrants[] => {

@@ -26,6 +26,8 @@ const desired: Ledger = {
     owner: "a_p_owner",
     writer: "a_p_writer",
     reader: "a_p_reader",
+    otherWriter: "a_p_writer_b",
+    otherReader: "a_p_reader_b",
   },
   identity,
   months: [{ year: 2026, month: 11 }],

@@ -7,12 +7,14 @@ import {
   type Ledger,
   type LedgerRole,
   ledgerFingerprint,
+  type OtherRole,
   ROLE_SETTINGS,
   relationPrivileges,
   SCHEMA_PRIVILEGES,
 } from "../desired/postgres-ledger.ts";
 import { type Month, monthBounds } from "../desired/postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
+import { issuedNow, planRetirements } from "./login-rotation.ts";
 import type { Plan, Refusal } from "./plan.ts";
 import { differenceOf, isAboutMissing } from "./postgres-differences.ts";
 import { type Acl, planGrants, type SetGrants } from "./postgres-grants.ts";
@@ -20,6 +22,7 @@ import {
   type Conflict,
   conflict,
   databaseOwnership,
+  loginPart,
   type Marker,
   mayAdopt,
   mayHave,
@@ -61,7 +64,8 @@ export interface ObservedRelation {
 }
 
 export interface ObservedLedger {
-  readonly roles: Readonly<Record<LedgerRole, ObservedRole | undefined>>;
+  readonly roles: Readonly<Record<LedgerRole, ObservedRole | undefined>> &
+    Readonly<Partial<Record<OtherRole, ObservedRole | undefined>>>;
   /** `enterable`: the operator's login may CONNECT. */
   readonly database: (ObservedDatabase & { readonly acl: Acl; readonly enterable: boolean }) | undefined;
   /** Undefined also where we did not look inside, because the database is not ours to enter, or not yet. */
@@ -119,6 +123,8 @@ export type LedgerAction =
       readonly marker: Marker;
     }
   | { readonly kind: "DropLogin"; readonly role: string }
+  /** Its password is gone and its sessions are ended; people's own roles may be members of it, so it stays. */
+  | { readonly kind: "DisableLogin"; readonly role: string; readonly marker: Marker }
   | { readonly kind: "DropDatabase"; readonly database: string }
   | { readonly kind: "DropSchema"; readonly schema: string }
   | { readonly kind: "DropRole"; readonly role: string };
@@ -175,10 +181,12 @@ function planAll(desired: Ledger, observed: ObservedLedger, hints: LedgerHints):
     ...planMonths(desired, observed),
     // Last: a login that works finds everything in place.
     ...planVerifiers(desired, observed, hints),
+    ...planRetirements(desired, observed),
   ];
 }
 
 export const ROLES = ["owner", "writer", "reader"] as const satisfies readonly LedgerRole[];
+export const OTHER_ROLES = ["otherWriter", "otherReader"] as const satisfies readonly OtherRole[];
 
 const isSettled = (desired: Ledger, { roles: { owner } }: ObservedLedger): boolean =>
   ownership(owner?.marker, desired.identity) === "Ours" && owner?.marker?.settled === ledgerFingerprint(desired);
@@ -208,7 +216,7 @@ export function findConflicts(
   mayTake: (marker: Marker | undefined) => boolean,
   policy: Ledger["adoptionPolicy"],
 ): Conflict[] {
-  const roles = ROLES.flatMap((role) => {
+  const roles = [...ROLES, ...OTHER_ROLES].flatMap((role) => {
     const found = observed.roles[role];
     return found === undefined || mayTake(found.marker) ? [] : [conflict("Role", names[role], found.marker, identity)];
   });
@@ -252,7 +260,7 @@ function nextMarker(found: Marker | undefined, identity: LedgerIdentity, existed
   const adopted = found?.adopted === true || (existed && isForeign(found, identity));
   return {
     ...ownedBy(identity),
-    ...(found?.credential !== undefined && { credential: found.credential }),
+    ...(found !== undefined && loginPart(found)),
     ...(adopted && { adopted }),
   };
 }
@@ -284,7 +292,11 @@ function planOwner({ names, identity }: Ledger, { roles: { owner } }: ObservedLe
 function planRoles({ names, identity, credentials }: Ledger, { roles }: ObservedLedger): LedgerAction[] {
   const login = { owner: false, writer: true, reader: credentials.reader !== undefined };
   const marker = ownedBy(identity);
-  return ROLES.flatMap((kind): LedgerAction[] => {
+  const others = OTHER_ROLES.flatMap((kind) => {
+    const found = roles[kind];
+    return found === undefined ? [] : take("Role", names[kind], found.marker, identity);
+  });
+  const inForce = ROLES.flatMap((kind): LedgerAction[] => {
     const role = names[kind];
     const found = roles[kind];
     const create: LedgerAction = { kind: kind === "owner" ? "CreateOwnerRole" : "CreateLoginRole", role, marker };
@@ -297,6 +309,7 @@ function planRoles({ names, identity, credentials }: Ledger, { roles }: Observed
         .map((attribute): LedgerAction => ({ kind: "TakeAttribute", role, attribute })),
     ];
   });
+  return [...inForce, ...others];
 }
 
 function planSettings(
@@ -420,17 +433,20 @@ function planVerifiers(desired: Ledger, observed: ObservedLedger, { rejected = [
   return (["writer", "reader"] as const).flatMap((login): LedgerAction[] => {
     const credential = desired.credentials[login];
     if (credential === undefined) return [];
-    const present = observed.roles[login]?.marker?.credential;
-    if (present === credential && !rejected.includes(login)) return [];
     const role = observed.roles[login];
-    const marker = { ...nextMarker(role?.marker, desired.identity, role !== undefined), credential };
+    const present = role?.marker;
+    const isSame = present?.credential === credential && (present.issuedAt !== undefined || !desired.rotation);
+    if (isSame && !rejected.includes(login)) return [];
+    const issued = isSame ? loginPart(present) : { credential, ...issuedNow(desired.rotation) };
+    const { adopted } = nextMarker(present, desired.identity, role !== undefined);
+    const marker = { ...ownedBy(desired.identity), ...issued, ...(adopted && { adopted }) };
     return [{ kind: "SetVerifier", role: desired.names[login], login, marker }];
   });
 }
 
 /** What only somebody else could have given, and only they can take: said, not fought over. */
 function unexpectedPrivileges({ names }: Ledger, { roles }: ObservedLedger): Refusal[] {
-  return ROLES.flatMap((kind) =>
+  return [...ROLES, ...OTHER_ROLES].flatMap((kind) =>
     (roles[kind]?.excess ?? [])
       .filter((excess) => !isTakeable(excess))
       .map((excess) => ({

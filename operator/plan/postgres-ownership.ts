@@ -1,14 +1,19 @@
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import type { Refusal } from "./plan.ts";
 
-/** What stands in COMMENT on what is ours. `credential`: on a login, the fingerprint of the password it has. */
+/** What stands in COMMENT on what is ours. */
 export interface Marker extends LedgerIdentity {
   readonly state: "Owned" | "Released";
+  /** On a login: the fingerprint of the password it has. */
   readonly credential?: string;
   /** It was there before the operator took it over. */
   readonly adopted?: true;
   /** On the owner role: the fingerprint of what the ledger was when everything was in place. */
   readonly settled?: string;
+  /** On a login: since when it has that password, in RFC 3339. */
+  readonly issuedAt?: string;
+  /** On a login: the rotation that was asked for when it got that password (`Rotation.request`). */
+  readonly request?: string;
 }
 
 /** `Foreign`: without a marker, or with another's. */
@@ -56,18 +61,29 @@ export const ownedBy = (identity: LedgerIdentity): Marker => ({ ...identity, sta
 export const markerText = ({ clusterId, namespace, name, uid, sink, state, ...rest }: Marker): string =>
   JSON.stringify({ auditPipeline: { clusterId, namespace, name, uid, sink, state, ...rest } });
 
+const LOGIN_FIELDS = ["credential", "issuedAt", "request"] as const;
+
+/** Of a login's marker, what goes with its password. */
+export function loginPart(
+  marker: { readonly [K in (typeof LOGIN_FIELDS)[number]]?: unknown },
+): Pick<Marker, (typeof LOGIN_FIELDS)[number]> {
+  return Object.fromEntries(
+    LOGIN_FIELDS.flatMap((field) => (typeof marker[field] === "string" ? [[field, marker[field]]] : [])),
+  );
+}
+
 /** Undefined for a comment that is no marker: then the object is nobody's that we know. */
 export function parseMarker(comment: string | null): Marker | undefined {
   if (comment === null) return undefined;
   const envelope = parseJson(comment);
   if (!isRecord(envelope) || !isRecord(envelope["auditPipeline"])) return undefined;
-  const { clusterId, namespace, name, uid, sink, state, credential, adopted, settled } = envelope["auditPipeline"];
+  const { clusterId, namespace, name, uid, sink, state, adopted, settled, ...login } = envelope["auditPipeline"];
   if (typeof clusterId !== "string" || typeof namespace !== "string" || typeof name !== "string") return undefined;
   if (typeof uid !== "string" || typeof sink !== "string") return undefined;
   if (state !== "Owned" && state !== "Released") return undefined;
   return {
     ...{ clusterId, namespace, name, uid, sink, state },
-    ...(typeof credential === "string" && { credential }),
+    ...loginPart(login),
     ...(adopted === true && { adopted }),
     ...(typeof settled === "string" && { settled }),
   };

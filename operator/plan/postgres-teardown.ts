@@ -1,5 +1,5 @@
-import type { LedgerRole } from "../desired/postgres-ledger.ts";
-import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
+import type { LedgerRole, OtherRole } from "../desired/postgres-ledger.ts";
+import { isSecond, type LedgerIdentity, type LedgerNames } from "../desired/postgres-names.ts";
 import type { Plan } from "./plan.ts";
 import { findConflicts, type LedgerAction, type ObservedLedger } from "./postgres-ledger.ts";
 import { type Conflict, databaseOwnership, isOwn, type Marker } from "./postgres-ownership.ts";
@@ -40,8 +40,8 @@ export function planTeardown(
   const target: Target = { names, identity, observed };
   const steps = [
     ...(policy.roles === "Delete" || destroys
-      ? dropRole(target, "writer")
-      : releaseRole(target, "writer", "deletionPolicy.roles is Retain")),
+      ? [...dropRole(target, "writer"), ...dropRole(target, "otherWriter")]
+      : releaseRoles(target, ["writer", "otherWriter"], "deletionPolicy.roles is Retain")),
     ...(destroys ? destroy(target) : retain(target, policy)),
   ];
   return {
@@ -85,7 +85,7 @@ function destroy(target: Target): Step[] {
             },
           ];
   // The reader first: its sessions would hold the database, and only who may act as a role may end them.
-  return [...dropRole(target, "reader"), ...data, ...dropRole(target, "owner")];
+  return [...dropRole(target, "reader"), ...dropRole(target, "otherReader"), ...data, ...dropRole(target, "owner")];
 }
 
 function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
@@ -97,9 +97,8 @@ function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
   return [
     ...release("Schema", schema, schemaMarker, retained("PostgresSchema", `${database}.${schema}`, reason)),
     ...release("Database", database, databaseMarker, retained("PostgresDatabase", database, reason)),
-    ...releaseRole(target, "reader", "it stays as long as the database"),
-    // Last: a database is ours by its owner's marker.
-    ...releaseRole(target, "owner", "it stays as long as the database"),
+    // The owner last: a database is ours by its owner's marker.
+    ...releaseRoles(target, ["reader", "otherReader", "owner"], "it stays as long as the database"),
   ];
 }
 
@@ -109,19 +108,25 @@ function dropSchema(target: Target, schema: string, item: LedgerItem): Step[] {
   return schemaIsOurs(target) ? [{ item, action: { kind: "DropSchema", schema } }] : [];
 }
 
-function dropRole({ names, identity, observed }: Target, kind: LedgerRole): Step[] {
+function dropRole({ names, identity, observed }: Target, kind: LedgerRole | OtherRole): Step[] {
   const role = names[kind];
   const found = observed.roles[kind];
   const item = deleted("PostgresRole", role);
-  if (found === undefined) return [{ item }];
+  if (found === undefined) return isSecond(role) ? [] : [{ item }];
   if (!isOwn(found.marker, identity)) return [];
   return [{ item, action: { kind: kind === "owner" ? "DropRole" : "DropLogin", role } }];
 }
 
-function releaseRole({ names, identity, observed }: Target, kind: LedgerRole, reason: string): Step[] {
-  const marker = observed.roles[kind]?.marker;
-  if (!isOwn(marker, identity)) return [];
-  return release("Role", names[kind], marker, retained("PostgresRole", names[kind], reason));
+function releaseRoles(
+  { names, identity, observed }: Target,
+  kinds: readonly (LedgerRole | OtherRole)[],
+  reason: string,
+): Step[] {
+  return kinds.flatMap((kind) => {
+    const marker = observed.roles[kind]?.marker;
+    if (!isOwn(marker, identity)) return [];
+    return release("Role", names[kind], marker, retained("PostgresRole", names[kind], reason));
+  });
 }
 
 function release(

@@ -43,6 +43,8 @@ export interface SinkFinding {
     readonly nextDropMs?: number | undefined;
   };
   readonly readerSecret: boolean;
+  /** RFC 3339. */
+  readonly credentialsIssuedAt?: string;
   readonly replicas: number;
   readonly readyReplicas?: number;
   readonly lag?: number;
@@ -177,6 +179,7 @@ function sinkStatus(sink: SinkFinding, before: SinkStatus | undefined): SinkStat
     ...optional("readyReplicas", sink.readyReplicas),
     ...optional("lag", sink.lag),
     consumerGroup: names.consumerGroup,
+    ...optional("credentialsIssuedAt", sink.credentialsIssuedAt ?? before?.credentialsIssuedAt),
     ...(ledger === undefined
       ? optional("postgres", before?.postgres)
       : {

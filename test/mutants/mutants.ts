@@ -190,6 +190,13 @@ export const mutants: readonly Mutant[] = [
     tests: ["operator/external/quote.test.ts"],
   },
   {
+    name: "the old login is taken away before the new one has a password",
+    file: "operator/plan/login-rotation.ts",
+    search: "if (at === undefined) return Number.POSITIVE_INFINITY;",
+    replace: "if (at === undefined) return 0;",
+    tests: ["operator/plan/login-rotation.test.ts"],
+  },
+  {
     name: "a grant made by hand stays",
     file: "operator/plan/postgres-grants.ts",
     search: "return same(privileges, was) ? []",

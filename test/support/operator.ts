@@ -54,10 +54,14 @@ const realSink = [resolve(import.meta.dirname, "../../sink/main.ts")];
 /** The operator as `standalone` runs it, in this process: real controllers, real servers, sinks as processes. */
 export async function startOperator(
   servers: TestServers,
-  { stateDir = stateFolder(), sink = realSink }: { stateDir?: string; sink?: readonly string[] } = {},
+  {
+    stateDir = stateFolder(),
+    sink = realSink,
+    now,
+  }: { stateDir?: string; sink?: readonly string[]; now?: () => Date } = {},
 ): Promise<TestOperator> {
   const { file, remove } = writeOperatorConfig(servers);
-  const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir));
+  const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir), now);
   const lines: string[] = [];
   const write = (line: string) => {
     lines.push(line);
