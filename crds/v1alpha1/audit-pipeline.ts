@@ -3,20 +3,20 @@ import { withRules } from "../rules.ts";
 import { objectMeta } from "./metadata.ts";
 import { deletion } from "./pipeline-deletion.ts";
 import { events } from "./pipeline-events.ts";
+import { pipelineKafka } from "./pipeline-kafka.ts";
 import { sinks } from "./pipeline-sink.ts";
 import { type AuditPipelineStatus, auditPipelineStatus } from "./pipeline-status.ts";
 import { pipelineTopic } from "./pipeline-topic.ts";
 import { workload } from "./pipeline-workload.ts";
-import { type API_VERSION, backendRef, duration, type ResourceMetadata } from "./shared.ts";
+import { type API_VERSION, duration, type ResourceMetadata } from "./shared.ts";
 
 export type { AuditPipelineStatus, InventoryItem, SinkStatus } from "./pipeline-status.ts";
 
 export const auditPipelineSpec = z.strictObject({
-  kafka: z
-    .strictObject({ backendRef: backendRef("Kafka") })
+  kafka: pipelineKafka
     .prefault({})
     .describe(
-      "Where a topic that the pipeline makes lives; one named by topic.ref brings its own. Default the back-end named default; immutable.",
+      "Where a topic that the pipeline makes lives (one named by topic.ref brings its own), and what its sinks log in with. Default the back-end named default and its login for sinks.",
     ),
   topic: pipelineTopic
     .prefault({})

@@ -69,6 +69,8 @@ export const REASONS = {
   PartitionMissing: "A monthly partition that records need does not exist yet.",
 
   SecretMissing: "A Secret, or a file of the operator's configuration, is missing or lacks a key.",
+  PrincipalConflict: "A user of that name exists in Kafka and nothing says that it is this pipeline's.",
+  PrincipalUnsupported: "The pipeline asks for a user of its own, and the Kafka back-end has no SASL SCRAM.",
   KafkaCredentialMissing:
     "The brokers want a login and the sinks have none: the pipeline asks for no principal, and the back-end has no clientSecretFile.",
   SecretReplaced: "A Secret was missing or spoilt: its login has a new password, and the one before is refused.",

@@ -9,6 +9,7 @@ import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import { drain } from "./pipeline-drain.ts";
+import { settleKafkaAccess } from "./pipeline-kafka-teardown.ts";
 import { addToReceipt } from "./pipeline-receipt.ts";
 import { recordedSinks } from "./recorded-sinks.ts";
 import { settleSink, stopSink } from "./sink-teardown.ts";
@@ -32,6 +33,7 @@ export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineT
   const sinks = recorded.map((sink) => pipeline.spec.sinks.find(({ name }) => name === sink.name) ?? sink);
   for (const sink of sinks) await stopSink(pipeline, sink, tools, deps);
   for (const sink of sinks) await settleSink(pipeline, sink, kafka?.groups, tools, deps);
+  await settleKafkaAccess(pipeline, kafka, tools, deps);
   await settleTopic(pipeline, topic, verdict, tools, deps);
   await completeReceipt(pipeline, deps);
 }

@@ -19,7 +19,7 @@ import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
 import { keepMonths } from "./month-keeper.ts";
-import { ensureKafkaAccess } from "./pipeline-kafka.ts";
+import { ensureKafkaAccess, kafkaInventory } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { formerSinks } from "./recorded-sinks.ts";
@@ -52,7 +52,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
       if ("value" in found) attempts.note(topicFound);
 
-      const access = await attempts.run(() => ensureKafkaAccess(pipeline, broker, tools));
+      const access = await attempts.run(() => ensureKafkaAccess(pipeline, topic, broker, tools, deps));
       const kafka = "report" in access ? access : { value: access.value };
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
@@ -67,7 +67,14 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
         sinks,
         mayTellLag: flows.mayTellLag(pipeline.metadata, parseDurationMs(pipeline.spec.interval)),
         ...("report" in removal ? { removed: removal.report } : {}),
-        ...("value" in found ? { inventory: topicInventory(pipeline, found.value.resource) } : {}),
+        ...("value" in found
+          ? {
+              inventory: [
+                ...topicInventory(pipeline, found.value.resource),
+                ...(await kafkaInventory(pipeline, tools, deps)),
+              ],
+            }
+          : {}),
       });
     },
 

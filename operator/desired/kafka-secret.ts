@@ -1,5 +1,5 @@
 import { pipelineOwner } from "./pipeline-owner.ts";
-import { PIPELINE_LABEL } from "./sink-labels.ts";
+import { OURS, PIPELINE_LABEL } from "./sink-labels.ts";
 
 export interface KafkaSecretInput {
   readonly pipeline: { readonly namespace: string; readonly name: string; readonly uid: string };
@@ -30,8 +30,8 @@ export function desiredKafkaSecret({ pipeline, bootstrapServers, ca, user, certi
       namespace,
       labels: {
         [PIPELINE_LABEL]: name,
+        ...OURS,
         "app.kubernetes.io/part-of": "audit-pipeline",
-        "app.kubernetes.io/managed-by": "audit-pipeline-operator",
       },
       ownerReferences: [pipelineOwner({ name, uid })],
     },

@@ -3,6 +3,7 @@ import { WaitingError } from "../errors.ts";
 import { wasHungUp } from "./kafka-errors.ts";
 import { type KafkaGroups, kafkaGroups } from "./kafka-group.ts";
 import { type KafkaLink, type KafkaServer, readOperatorLink } from "./kafka-link.ts";
+import { type KafkaLogins, kafkaLogins } from "./kafka-login.ts";
 import { type KafkaPrincipals, kafkaPrincipals } from "./kafka-principal.ts";
 import { handshakeFault, tlsProblem } from "./kafka-tls-errors.ts";
 import { type KafkaTopics, kafkaTopics } from "./kafka-topic.ts";
@@ -12,6 +13,7 @@ export interface Kafka {
   readonly topics: KafkaTopics;
   readonly groups: KafkaGroups;
   readonly principals: KafkaPrincipals;
+  readonly logins: KafkaLogins;
 }
 
 export interface KafkaConnections {
@@ -29,7 +31,7 @@ const REPLACED_MS = 60_000;
 interface Client {
   /** What it was made with: where a file was changed since, another takes its place. */
   readonly madeWith: string;
-  readonly kafka: Kafka;
+  readonly kafka: Omit<Kafka, "logins">;
   close(): Promise<void>;
 }
 
@@ -37,7 +39,7 @@ export function connectKafka(): KafkaConnections {
   const clients = new Map<string, Client>();
   const replaced = new Set<Client>();
 
-  async function clientFor(server: KafkaServer): Promise<Kafka> {
+  async function clientFor(server: KafkaServer): Promise<Client["kafka"]> {
     const link = await readOperatorLink(server);
     const madeWith = JSON.stringify([server.bootstrapServers, link]);
     const known = clients.get(server.name);
@@ -63,6 +65,7 @@ export function connectKafka(): KafkaConnections {
         topics: later(async () => (await clientFor(server)).topics, explain),
         groups: later(async () => (await clientFor(server)).groups, explain),
         principals: later(async () => (await clientFor(server)).principals, explain),
+        logins: kafkaLogins(server),
       };
     },
     async close() {

@@ -224,4 +224,19 @@ export const mutants: readonly Mutant[] = [
     replace: "",
     tests: ["sink/batch.test.ts"],
   },
+  {
+    name: "a broker that cannot be spoken to taken for a topic that is missing",
+    file: "operator/external/kafka-errors.ts",
+    search:
+      'return caller && !faults.some(({ code }) => code === "PLT_KFK_NETWORK") && !/TLS/.test(messagesOf(error));',
+    replace: "return caller;",
+    tests: ["operator/external/connect-kafka.test.ts"],
+  },
+  {
+    name: "a right in Kafka given by hand stays",
+    file: "operator/plan/kafka-principal.ts",
+    search: "if (extra.length > 0) actions",
+    replace: "if (extra.length > 99) actions",
+    tests: ["operator/plan/kafka-principal.test.ts"],
+  },
 ];

@@ -1,0 +1,38 @@
+import { z } from "zod";
+import { type Rule, withRules } from "../rules.ts";
+import { backendRef, keepOrDelete } from "./shared.ts";
+
+interface Self {
+  principal?: { create: boolean } | undefined;
+}
+
+const staysOn: Rule<Self> = {
+  kind: "Transition",
+  cel: "!has(oldSelf.principal) || !oldSelf.principal.create || (has(self.principal) && self.principal.create)",
+  message: "principal.create cannot be taken back, because the sinks run on it: create a new pipeline without it",
+  field: "principal",
+  holds: (self, oldSelf) => oldSelf.principal?.create !== true || self.principal?.create === true,
+};
+
+const principal = z.strictObject({
+  create: z
+    .boolean()
+    .describe(
+      "Whether the sinks get a user of their own in Kafka, with the rights they need and no more. Required; true stays true. Needs a back-end with SASL SCRAM.",
+    ),
+  deletionPolicy: keepOrDelete
+    .default("Delete")
+    .describe("What happens to the user and its rights at deletion. Default Delete; applied at deletion."),
+});
+
+export const pipelineKafka = withRules(
+  z.strictObject({
+    backendRef: backendRef("Kafka"),
+    principal: principal
+      .optional()
+      .describe(
+        "What the sinks log in with. Default the login that the back-end has for all sinks, where it wants one; applied live.",
+      ),
+  }),
+  staysOn,
+);
