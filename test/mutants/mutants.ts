@@ -178,9 +178,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: "another's topic adopted because its name fits",
     file: "operator/plan/kafka-topic.ts",
-    search: "if (foreign !== undefined) return { actions: [], refusals: [foreign] };",
-    replace: "",
-    tests: ["operator/plan/kafka-topic.test.ts"],
+    search: 'if (adoption === "Always" || (adoption === "IfIdentical" && unlike.length === 0)) return "Adopted";',
+    replace: 'return "Adopted";',
+    tests: ["operator/plan/topic-adoption.test.ts"],
   },
   {
     name: "a name longer than the server keeps is sent all the same",
