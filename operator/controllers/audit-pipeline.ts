@@ -23,6 +23,7 @@ import { ensureKafkaAccess, kafkaInventory } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { formerSinks } from "./recorded-sinks.ts";
+import { salvagedPipeline } from "./salvaged.ts";
 import { settleSink, stopSink } from "./sink-teardown.ts";
 import { statusAfter } from "./status-after.ts";
 import { validated } from "./validated.ts";
@@ -79,7 +80,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     },
 
     async finalize(pipeline, tools) {
-      await teardownPipeline(pipeline, tools, deps);
+      await teardownPipeline(await salvagedPipeline(pipeline, tools), tools, deps);
       flows.forget(pipeline.metadata);
       return "done";
     },

@@ -14,6 +14,7 @@ import { requireUnused, subject, teardownTopic } from "./audit-topic-teardown.ts
 import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { type ClaimedTopic, ensureTopics } from "./ensure-topics.ts";
+import { salvagedTopic } from "./salvaged.ts";
 import { statusAfter } from "./status-after.ts";
 import { rivalsOf, waitingRivals } from "./topic-rivals.ts";
 import { validated } from "./validated.ts";
@@ -51,7 +52,8 @@ export function auditTopicReconciler(
       return attempts.end(await ensureTopics(of(desired.topic, "Topic"), deadLetter, step));
     },
 
-    async finalize(resource, tools) {
+    async finalize(found, tools) {
+      const resource = salvagedTopic(found);
       await requireUnused(resource, tools);
       const rivals = await rivalsOf(resource, deps.config, tools.store);
       const items = await teardownTopic(resource, deps, rivals, now());

@@ -47,7 +47,7 @@ async function recordsLeft(
       const progress = await ledgerAccess(ledgerPlace(pipeline, sink, deps), deps).readProgress();
       return sinkLag(progress, { topicId, starts, ends });
     });
-    return Math.max(...(await Promise.all(lags)));
+    return Math.max(0, ...(await Promise.all(lags)));
   } catch {
     return "unknown";
   }

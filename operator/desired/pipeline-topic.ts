@@ -1,5 +1,6 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC } from "../../crds/v1alpha1/audit-topic.ts";
+import { pipelineTopic as topicSchema } from "../../crds/v1alpha1/pipeline-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { pipelineOwner } from "./pipeline-owner.ts";
 
@@ -11,8 +12,14 @@ export function pipelineTopic(pipeline: Pick<AuditPipeline, "metadata" | "spec">
   readonly owned: boolean;
 } {
   const { namespace, name } = pipeline.metadata;
-  const ref = pipeline.spec.topic.ref;
+  const ref = readsTopic(pipeline.spec);
   return { namespace, name: ref?.name ?? name, owned: ref === undefined };
+}
+
+/** Of others' pipelines too, which nobody has checked: one with a spec that is not valid must not stop its neighbours. */
+function readsTopic(spec: unknown): { name: string } | undefined {
+  const { topic } = (spec ?? {}) as { topic?: unknown };
+  return topicSchema.safeParse(topic).data?.ref;
 }
 
 /** The AuditTopic a pipeline makes, as server-side apply wants it: what the template says, and no more. */

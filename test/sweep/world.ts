@@ -30,12 +30,24 @@ export interface World {
   readonly receipts: Receipts;
   /** Ports that are different in each world. */
   readonly ports: { readonly kafka: number; readonly postgres: number };
+  /** Starts an operator, which works when it is told to. */
+  start(killAt?: KillPoint): RunningOperator;
   /** Starts an operator and lets it work until nothing is left to do, for so many rounds at least, or until it dies. */
   live(options?: {
     killAt?: KillPoint;
     rounds?: number;
   }): Promise<{ readonly life: Life; readonly end: "settled" | "killed" }>;
+  /** Writes as past CRDs that are older than the operator, or hold none of its rules. */
+  unchecked<T>(write: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
+}
+
+export interface RunningOperator {
+  readonly life: Life;
+  /** A pass over each resource, one after the other. */
+  round(): Promise<{ readonly ends: readonly Next[]; readonly moved: boolean }>;
+  /** It is dead to everybody before; this only gives back what it holds in this process. */
+  stop(): Promise<void>;
 }
 
 /** An operator that has found nothing to do in this many rounds of waiting is stuck. */
@@ -45,7 +57,11 @@ const RESYNC_MS = 60_000;
 
 export async function makeWorld(servers: Servers, namespace: string): Promise<World> {
   const stateDir = stateFolder();
-  const store = await openStore({ dir: stateDir, admit: admitResource });
+  let checked = true;
+  const store = await openStore({
+    dir: stateDir,
+    admit: (object, old) => (checked ? admitResource(object, old) : object),
+  });
   const receipts = fileReceipts(stateDir);
   const applied: Applied = new Map();
   let current = new Life();
@@ -69,20 +85,41 @@ export async function makeWorld(servers: Servers, namespace: string): Promise<Wo
   });
   const config = loadOperatorConfig(file, {});
 
+  const start = (killAt?: KillPoint): RunningOperator => {
+    const life = new Life(killAt);
+    current = life;
+    const deps = connect(config, mortalReceipts(receipts, life));
+    const reconcilers: Reconciler<Resource, Outcome>[] = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
+    return {
+      life,
+      round: () => round({ store, namespace, reconcilers, life, applied }),
+      async stop() {
+        life.kill();
+        await deps.close();
+      },
+    };
+  };
+
   return {
     ...{ namespace, servers, store, receipts, ports: { kafka: kafka.port, postgres: postgres.port } },
 
+    start,
+
     async live({ killAt, rounds = 1 } = {}) {
-      const life = new Life(killAt);
-      current = life;
-      const deps = connect(config, mortalReceipts(receipts, life));
-      const reconcilers = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
-      const work = settle({ store, namespace, reconcilers, life, applied, rounds });
-      const end = await Promise.race([work, life.killed]);
-      life.kill();
-      // It is dead to everybody; this only gives back what it holds in this process.
-      await deps.close();
-      return { life, end };
+      const operator = start(killAt);
+      const { life } = operator;
+      try {
+        return { life, end: await Promise.race([settle(operator, rounds), life.killed]) };
+      } finally {
+        await operator.stop();
+      }
+    },
+
+    async unchecked(write) {
+      checked = false;
+      return write().finally(() => {
+        checked = true;
+      });
     },
 
     async close() {
@@ -94,40 +131,43 @@ export async function makeWorld(servers: Servers, namespace: string): Promise<Wo
   };
 }
 
-interface Settling {
+/** Until a whole round changed nothing and waits for nothing. */
+async function settle(operator: RunningOperator, leastRounds: number): Promise<"settled"> {
+  let last: readonly Next[] = [];
+  for (let rounds = 1; rounds <= MOST_ROUNDS; rounds++) {
+    const { ends, moved } = await operator.round();
+    last = ends;
+    const rests = !moved && !ends.some(isWaiting);
+    if (rests && rounds >= leastRounds) return "settled";
+    if (!moved && !rests) await sleep(50);
+  }
+  throw new Error(`Not settled after ${MOST_ROUNDS} rounds: ${JSON.stringify(last)}`);
+}
+
+interface Round {
   readonly store: EmbeddedStore;
   readonly namespace: string;
   readonly reconcilers: readonly Reconciler<Resource, Outcome>[];
   readonly life: Life;
   readonly applied: Applied;
-  readonly rounds: number;
 }
 
-/**
- * The loop without its clock: pass after pass over each resource, until a whole round changed nothing and waits for
- * nothing. One at a time, so that the n-th write is the same one in every run.
- */
-async function settle({ store, namespace, reconcilers, life, applied, rounds }: Settling): Promise<"settled"> {
+/** The loop without its clock: one pass at a time, so that the n-th write is the same one in every run. */
+async function round({ store, namespace, reconcilers, life, applied }: Round) {
   const context = {
     store: mortalStore(store, life, applied),
     log: pino({ level: process.env["LOG_LEVEL"] ?? "silent" }),
     signal: new AbortController().signal,
     pausedAnnotation,
   };
-  let last: Next[] = [];
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const before = life.calls.length;
-    last = [];
-    for (const reconciler of reconcilers) {
-      const { items } = await store.list<Resource>(reconciler.kind, { namespace });
-      for (const { metadata } of items) last.push(await pass(reconciler, metadata, context));
-    }
-    const moved = (await runPods(store, namespace)) || life.calls.length > before;
-    const rests = !moved && !last.some(isWaiting);
-    if (rests && round + 1 >= rounds) return "settled";
-    if (!moved && !rests) await sleep(50);
+  const before = life.calls.length;
+  const ends: Next[] = [];
+  for (const reconciler of reconcilers) {
+    const { items } = await store.list<Resource>(reconciler.kind, { namespace });
+    for (const { metadata } of items) ends.push(await pass(reconciler, metadata, context));
   }
-  throw new Error(`Not settled after ${MOST_ROUNDS} rounds: ${JSON.stringify(last)}`);
+  const moved = (await runPods(store, namespace)) || life.calls.length > before;
+  return { ends, moved };
 }
 
 const isWaiting = (next: Next) => next.kind === "Retry" || (next.kind === "After" && next.ms < RESYNC_MS);
