@@ -21,14 +21,21 @@ export class ByteWriter {
     return this.#length;
   }
 
-  reset(): void {
+  reset(): this {
     this.#length = 0;
     if (this.#buffer.length > this.#keptBytes) this.#buffer = Buffer.allocUnsafe(this.#initialBytes);
+    return this;
   }
 
   /** What it holds of memory. */
   get capacity(): number {
     return this.#buffer.length;
+  }
+
+  /** In the place of what was written there. */
+  putInt32(value: number, at: number): this {
+    this.#buffer.writeInt32BE(value, at);
+    return this;
   }
 
   /** A view of what was written: valid until the next write or `reset`. */

@@ -21,9 +21,9 @@ const STRUCTURED = "application/cloudevents";
 
 /** CloudEvents 1.0 in the Kafka protocol binding → an event, or why it cannot be one. Never throws. */
 export function decode(record: LogRecord, options: CodecOptions): Decoded {
-  const headers = readHeaders(record);
+  const headers = readHeaders(record.headers);
   const raw = record.value ?? EMPTY;
-  const digest = headers.binary ? binaryModeSha256(record.headers, raw) : sha256(raw);
+  const digest = headers.binary ? binaryModeSha256(headers.all, raw) : sha256(raw);
   let tenant = "";
 
   try {
@@ -57,6 +57,7 @@ function rejectionOf(error: unknown): Rejection {
 
 /** The record's headers by what they mean to us. A `ce_` header makes it binary mode, unless content-type says otherwise. */
 interface KnownHeaders {
+  readonly all: LogRecord["headers"];
   readonly binary: boolean;
   readonly contentType: string | undefined;
   readonly traceparent: string | undefined;
@@ -64,7 +65,7 @@ interface KnownHeaders {
   readonly attributes: readonly (readonly [name: string, value: Buffer | null])[];
 }
 
-function readHeaders({ headers }: LogRecord): KnownHeaders {
+function readHeaders(headers: LogRecord["headers"]): KnownHeaders {
   let contentType: string | undefined;
   let traceparent: string | undefined;
   let structured = false;
@@ -81,7 +82,7 @@ function readHeaders({ headers }: LogRecord): KnownHeaders {
     } else if (name === "traceparent") traceparent ??= value?.toString("latin1");
     else if (name === "audit-tenant") tenant.push(value);
   }
-  return { binary: !structured && attributes.length > 0, contentType, traceparent, tenant, attributes };
+  return { all: headers, binary: !structured && attributes.length > 0, contentType, traceparent, tenant, attributes };
 }
 
 function tenantOf({ tenant }: KnownHeaders, options: CodecOptions): string {
@@ -237,7 +238,7 @@ function toEvent(
     traceId: traceIdOf(attributes.traceparent ?? headers.traceparent),
     details: detailsOf(dataJson),
     raw: record.value ?? EMPTY,
-    headers: encodeHeaders(record.headers),
+    headers: encodeHeaders(headers.all),
     sha256: digest,
     key: eventKey(tenant, source, id),
   };

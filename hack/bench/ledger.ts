@@ -1,7 +1,8 @@
 import pg from "pg";
 import { ledgerTables, monthPartitionName } from "../../operator/desired/postgres-tables.ts";
-import { bind, copyData, execute, Pipeline, parse } from "../../sink/stores/postgres-pipeline.ts";
+import { bind, execute, Pipeline, parse } from "../../sink/stores/postgres-pipeline.ts";
 import type { Login, Postgres } from "../servers/postgres.ts";
+import { copyData } from "./copy.ts";
 import type { BenchEvent } from "./events.ts";
 
 /** What became of the events that were sent. */

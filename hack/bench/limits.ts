@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Connection } from "pg";
 import { EVENT_COLUMNS } from "../../sink/stores/postgres-binary.ts";
-import { bind, copyData, execute, Pipeline, parse } from "../../sink/stores/postgres-pipeline.ts";
+import { bind, execute, Pipeline, parse } from "../../sink/stores/postgres-pipeline.ts";
+import { copyData } from "./copy.ts";
 import type { Ledger } from "./ledger.ts";
 import { cpuSeconds } from "./usage.ts";
 

@@ -211,7 +211,10 @@ interface Layout {
   readonly headersAt: number;
 }
 
-/** Views are made when asked for: most of a record's headers are looked at once or not at all. */
+/**
+ * Views are made when asked for. Those of headers are made anew each time: they are looked at once, and kept they would
+ * take more memory than the record.
+ */
 class BatchRecord implements LogRecord {
   readonly offset: bigint;
   readonly timestamp: bigint;
@@ -220,7 +223,6 @@ class BatchRecord implements LogRecord {
   readonly #layout: Layout;
   #key: Buffer | null | undefined;
   #value: Buffer | null | undefined;
-  #headers: LogRecord["headers"] | undefined;
 
   constructor(offset: bigint, timestamp: bigint, appendTime: boolean, buffer: Buffer, layout: Layout) {
     this.offset = offset;
@@ -241,8 +243,7 @@ class BatchRecord implements LogRecord {
   }
 
   get headers(): LogRecord["headers"] {
-    this.#headers ??= new Cursor(this.#buffer, this.#layout.headersAt).headers();
-    return this.#headers;
+    return new Cursor(this.#buffer, this.#layout.headersAt).headers();
   }
 }
 

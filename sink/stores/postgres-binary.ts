@@ -1,5 +1,6 @@
 import type { StoredRow } from "../batch.ts";
 import { ByteWriter } from "../byte-writer.ts";
+import type { CopyFormat } from "./postgres-pipeline.ts";
 
 /** PostgreSQL's binary formats: COPY rows and arrays (src/backend/utils/adt/arrayfuncs.c, array_recv). */
 
@@ -8,7 +9,7 @@ const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n;
 export const pgTimestamp = (unixMicros: bigint): bigint => unixMicros - POSTGRES_EPOCH_MICROS;
 export const pgTimestampOfMs = (unixMs: bigint): bigint => unixMs * 1000n - POSTGRES_EPOCH_MICROS;
 
-/** The columns in the order that `copyRow` writes them. */
+/** The columns in the order that `writeRow` writes them. */
 export const EVENT_COLUMNS = [
   "tenant",
   "source",
@@ -38,15 +39,16 @@ export const EVENT_COLUMNS = [
 const COPY_SIGNATURE = Buffer.from("PGCOPY\n\xff\r\n\0", "latin1");
 const JSONB_VERSION = 1;
 
-/** A whole COPY … (FORMAT binary) stream. The bytes belong to `writer` until its next use. */
-export function copyRows(writer: ByteWriter, topicId: Buffer, rows: readonly StoredRow[]): Buffer {
-  writer.reset();
-  writer.bytes(COPY_SIGNATURE).int32(0).int32(0);
-  for (const row of rows) copyRow(writer, topicId, row);
-  return writer.int16(-1).take();
+/** Rows of `events` for COPY … (FORMAT binary). */
+export function eventRows(topicId: Buffer): CopyFormat<StoredRow> {
+  return {
+    begin: (writer) => writer.bytes(COPY_SIGNATURE).int32(0).int32(0),
+    item: (writer, row) => writeRow(writer, topicId, row),
+    end: (writer) => writer.int16(-1),
+  };
 }
 
-function copyRow(writer: ByteWriter, topicId: Buffer, { partition, item, chain }: StoredRow): void {
+function writeRow(writer: ByteWriter, topicId: Buffer, { partition, item, chain }: StoredRow): void {
   const { event, offset, recordedAtMs } = item;
   writer.int16(EVENT_COLUMNS.length);
   writer.sizedText(event.tenant).sizedText(event.source).sizedText(event.id).sizedText(event.type);

@@ -1,4 +1,5 @@
 import type { Connection, Submittable } from "pg";
+import { ByteWriter } from "../byte-writer.ts";
 
 interface CommandComplete {
   readonly text: string;
@@ -9,11 +10,11 @@ interface CommandComplete {
  * nothing else in between and waits for nothing. `send` writes the messages, without the Sync.
  */
 export class Pipeline implements Submittable {
-  readonly #send: (connection: Connection) => void;
+  readonly #send: (connection: Connection) => void | Promise<void>;
   readonly #settled = Promise.withResolvers<readonly string[]>();
   readonly #tags: string[] = [];
 
-  constructor(send: (connection: Connection) => void) {
+  constructor(send: (connection: Connection) => void | Promise<void>) {
     this.#send = send;
   }
 
@@ -23,10 +24,15 @@ export class Pipeline implements Submittable {
   }
 
   submit(connection: Connection): void {
-    connection.stream.cork();
-    this.#send(connection);
-    connection.sync();
-    connection.stream.uncork();
+    const { stream } = connection;
+    stream.cork();
+    const end = () => {
+      connection.sync();
+      stream.uncork();
+    };
+    const sending = this.#send(connection);
+    if (sending === undefined) end();
+    else sending.then(end).catch((error: Error) => stream.destroy(error));
   }
 
   handleCommandComplete(message: CommandComplete): void {
@@ -69,17 +75,57 @@ export function execute(connection: Connection, portal: string): void {
 const COPY_DATA = 0x64;
 const COPY_DONE = Buffer.from([0x63, 0, 0, 0, 4]);
 /** The server takes each message into memory as a whole; their borders mean nothing. */
-const COPY_MESSAGE_BYTES = 65_536;
+const PIECE_BYTES = 65_536;
+const PIECES = 8;
+/** One large row does not cost its memory for ever. */
+const KEPT_BYTES = 4 * PIECE_BYTES;
 
-/** Follows the execute of a COPY … FROM STDIN at once: where that failed, the server skips these messages. */
-export function copyData(connection: Connection, bytes: Buffer): void {
-  for (let from = 0; from < bytes.length; from += COPY_MESSAGE_BYTES) {
-    const chunk = bytes.subarray(from, from + COPY_MESSAGE_BYTES);
-    const header = Buffer.allocUnsafe(5);
-    header[0] = COPY_DATA;
-    header.writeInt32BE(chunk.length + 4, 1);
-    connection.stream.write(header);
-    connection.stream.write(chunk);
+export interface CopyFormat<T> {
+  begin(writer: ByteWriter): void;
+  item(writer: ByteWriter, item: T): void;
+  end(writer: ByteWriter): void;
+}
+
+/**
+ * The data of a COPY … FROM STDIN, encoded while the server already works on what came before it, in a few pieces of memory
+ * that are used over and over. For one connection; a COPY that failed makes the server skip what follows.
+ */
+export class CopyStream {
+  readonly #free = Array.from({ length: PIECES }, () => new ByteWriter(PIECE_BYTES + PIECE_BYTES / 4, KEPT_BYTES));
+  #freed = Promise.withResolvers<void>();
+
+  /** The connection is corked before and after. */
+  async send<T>(connection: Connection, items: Iterable<T>, format: CopyFormat<T>): Promise<void> {
+    const { stream } = connection;
+    stream.uncork();
+    let piece = await this.#take();
+    format.begin(piece);
+    for (const item of items) {
+      format.item(piece, item);
+      if (piece.length < PIECE_BYTES) continue;
+      this.#give(connection, piece);
+      piece = await this.#take();
+    }
+    format.end(piece);
+    this.#give(connection, piece);
+    stream.cork();
+    stream.write(COPY_DONE);
   }
-  connection.stream.write(COPY_DONE);
+
+  async #take(): Promise<ByteWriter> {
+    for (;;) {
+      const piece = this.#free.pop();
+      if (piece !== undefined) return piece.reset().uint8(COPY_DATA).int32(0);
+      await this.#freed.promise;
+    }
+  }
+
+  /** A connection that is cut gives its pieces back as well, and nobody reads them any more. */
+  #give({ stream }: Connection, piece: ByteWriter): void {
+    stream.write(piece.putInt32(piece.length - 1, 1).take(), () => {
+      this.#free.push(piece);
+      this.#freed.resolve();
+      this.#freed = Promise.withResolvers();
+    });
+  }
 }

@@ -1,11 +1,10 @@
 import type { Client, Connection } from "pg";
 import { type KnownEvents, keyText, type Position, type WritePlan } from "../batch.ts";
-import { ByteWriter } from "../byte-writer.ts";
 import { genesis } from "../chain.ts";
 import { type Ledger, StoreError } from "./ledger.ts";
 import {
   binaryArray,
-  copyRows,
+  eventRows,
   writeBytes,
   writeInt2,
   writeInt4,
@@ -13,7 +12,7 @@ import {
   writeText,
   writeTimestamp,
 } from "./postgres-binary.ts";
-import { bind, copyData, execute, Pipeline, parse } from "./postgres-pipeline.ts";
+import { bind, CopyStream, execute, Pipeline, parse } from "./postgres-pipeline.ts";
 import { type PostgresConfig, Session } from "./postgres-session.ts";
 import { positionStatements, type WriteStatements, writeStatements } from "./postgres-statements.ts";
 import { quoteIdentifier } from "./quote.ts";
@@ -23,9 +22,6 @@ export interface PostgresLedgerOptions {
   readonly applicationName: string;
   readonly timeoutMs: number;
 }
-
-/** Writes larger than this give their memory back afterwards. */
-const KEPT_BYTES = 32 * 1024 * 1024;
 
 /**
  * The ledger in PostgreSQL: rows, skipped offsets, ids, chain head and next offset in one transaction.
@@ -40,7 +36,7 @@ export class PostgresLedger implements Ledger {
   readonly #positions: ReturnType<typeof positionStatements>;
   readonly #writer: Session;
   readonly #control: Session;
-  #rows = new ByteWriter(1024 * 1024);
+  #rows = new CopyStream();
 
   constructor({ config, applicationName, timeoutMs }: PostgresLedgerOptions) {
     const schema = quoteIdentifier(config.schema);
@@ -91,11 +87,10 @@ export class PostgresLedger implements Ledger {
     try {
       await this.#writer.run((client) => this.#transaction(client, plan));
     } catch (error) {
-      // A socket that was cut may still read from the old memory.
-      this.#rows = new ByteWriter(1024 * 1024);
+      // What is still on its way over the old connection keeps its memory.
+      this.#rows = new CopyStream();
       throw error;
     }
-    if (this.#rows.length > KEPT_BYTES) this.#rows = new ByteWriter(1024 * 1024);
   }
 
   async wantMonth(topicId: Buffer, partition: number, month: string): Promise<void> {
@@ -118,11 +113,11 @@ export class PostgresLedger implements Ledger {
     if (tags.at(-1) !== "COMMIT") throw new StoreError("Infrastructure", `COMMIT was answered with ${tags.at(-1)}`);
   }
 
-  #sendAll(connection: Connection, plan: WritePlan): void {
+  async #sendAll(connection: Connection, plan: WritePlan): Promise<void> {
     run(connection, "begin");
     if (plan.stored.length > 0) {
       run(connection, "copy");
-      copyData(connection, copyRows(this.#rows, plan.topicId, plan.stored));
+      await this.#rows.send(connection, plan.stored, eventRows(plan.topicId));
     }
     if (plan.skipped.length > 0) run(connection, "skipped", skippedValues(plan));
     if (plan.conflicts.length > 0) run(connection, "conflicts", conflictValues(plan));
