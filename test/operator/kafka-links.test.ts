@@ -85,8 +85,25 @@ describe("a pipeline stores events", () => {
       const hidden = (text: string) => [text, Buffer.from(text).toString("base64")];
       for (const secret of hidden(broker.admin.password)) expect(everything).not.toContain(secret);
       expect(operator.logged()).not.toContain("password-of-the-sinks");
+
+      // Deleted behind everybody's back: it has a name, nothing is lost, and it goes on once the user is there again.
+      await cluster.principals.delete("sinks");
+      const found = await until(operator.store, ref(namespace), says("CredentialsReady", "KafkaUnauthorized"));
+      expect(conditionOf(found, "CredentialsReady")?.message).toMatch(
+        /refuses the login in clientSecretFile of back-end/,
+      );
+      await produceEvents(`${namespace}.audit`, 5, { bootstrapServers: [broker.plaintext] });
+      await cluster.principals.setPassword("sinks", "ScramSha512", "password-of-the-sinks");
+      const lacking = await until<AuditPipeline>(operator.store, ref(namespace), (pipeline) =>
+        /does not let .* READ topic/.test(conditionOf(pipeline, "CredentialsReady")?.message ?? ""),
+      );
+      expect(conditionOf(lacking, "CredentialsReady")?.reason).toBe("KafkaUnauthorized");
+      await cluster.allowPrefix("sinks", `${namespace}.`);
+      await cluster.allowPrefix("sinks", `audit-pipeline.${namespace}.`);
+      await expect.poll(() => stored(namespace), { timeout: 60_000 }).toBe(10);
+      await until<AuditPipeline>(operator.store, ref(namespace), isReady);
     });
-  });
+  }, 180_000);
 
   test("over mutual TLS, by a certificate in a folder as Kubernetes mounts it", async () => {
     const namespace = newNamespace();
