@@ -10,7 +10,7 @@ import { pipelineTopic } from "./pipeline-topic.ts";
 import { workload } from "./pipeline-workload.ts";
 import { type API_VERSION, duration, type ResourceMetadata } from "./shared.ts";
 
-export type { AuditPipelineStatus, InventoryItem, SinkStatus } from "./pipeline-status.ts";
+export type { AuditPipelineStatus, InventoryItem, SinkStatus, TeardownPlanItem } from "./pipeline-status.ts";
 
 export const auditPipelineSpec = z.strictObject({
   kafka: pipelineKafka

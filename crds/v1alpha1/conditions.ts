@@ -90,7 +90,8 @@ export const REASONS = {
 
   Adopted: "An object that existed before was taken over: its marker names this resource, or adoptionPolicy allows it.",
   Deleted: "An object was deleted.",
-  Orphaned: "An object stays behind against its policy, because its back-end did not answer; the receipt lists it.",
+  Orphaned:
+    "An object stays behind against its policy, because its back-end did not answer, or refused; the receipt lists it.",
   Retained: "An object stays behind, as its policy says; the receipt lists it.",
 } as const;
 export type Reason = keyof typeof REASONS;

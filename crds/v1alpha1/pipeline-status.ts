@@ -83,6 +83,24 @@ export const auditPipelineStatus = z.strictObject({
     .meta({ "x-kubernetes-list-type": "atomic" })
     .optional()
     .describe("Everything made outside the cluster and for it."),
+  teardownPlan: z
+    .array(
+      z
+        .strictObject({
+          kind: z.string().max(63).describe("What it is: Topic, PostgresDatabase, PostgresRole, Secret, ..."),
+          name: z.string().max(253).describe("Its name."),
+          action: z.enum(["Delete", "Retain"]).describe("What would happen to it."),
+          reason: z.string().max(1_024).describe("Why."),
+          sink: name("The sink it was made for; absent for what the pipeline shares."),
+        })
+        .describe("One object."),
+    )
+    .max(256)
+    .meta({ "x-kubernetes-list-type": "atomic" })
+    .optional()
+    .describe(
+      "What would become of each thing if the pipeline were deleted now, while all its back-ends answer: by its policies, the annotation confirm-delete and what the back-ends allow.",
+    ),
   teardown: z
     .strictObject({
       recordsLeft: count(
@@ -95,4 +113,5 @@ export const auditPipelineStatus = z.strictObject({
 });
 export interface AuditPipelineStatus extends z.output<typeof auditPipelineStatus> {}
 export type SinkStatus = NonNullable<AuditPipelineStatus["sinks"]>[number];
+export type TeardownPlanItem = NonNullable<AuditPipelineStatus["teardownPlan"]>[number];
 export type InventoryItem = NonNullable<AuditPipelineStatus["inventory"]>[number];

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import type { AuditPipelineStatus } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
 import type { CountedEvent } from "../standalone/event-count.ts";
 import type { Client } from "./client.ts";
@@ -29,8 +30,23 @@ export function renderDescription(object: KubeObject, events: readonly CountedEv
     ...{ Deleting: deletionTimestamp && `since ${deletionTimestamp}`, Finalizers: finalizers, Generation: generation },
   };
   const shown = kind === "Secret" ? { ...content, data: sizes(content["data"]) } : content;
-  const body = Object.fromEntries(Object.entries(shown).map(([field, value]) => [capital(field), value]));
-  return stringify({ ...head, ...body }, { lineWidth: 0 }) + renderEvents(events, now);
+  const { plan, rest } = withoutPlan(shown);
+  const body = Object.fromEntries(Object.entries(rest).map(([field, value]) => [capital(field), value]));
+  return stringify({ ...head, ...body }, { lineWidth: 0 }) + renderPlan(plan) + renderEvents(events, now);
+}
+
+type PlanItem = NonNullable<AuditPipelineStatus["teardownPlan"]>[number];
+
+/** A table of its own says it better than YAML. */
+function withoutPlan(content: Record<string, unknown>): { plan: readonly PlanItem[]; rest: Record<string, unknown> } {
+  const { teardownPlan = [], ...status } = (content["status"] ?? {}) as AuditPipelineStatus;
+  return teardownPlan.length === 0 ? { plan: [], rest: content } : { plan: teardownPlan, rest: { ...content, status } };
+}
+
+function renderPlan(plan: readonly PlanItem[]): string {
+  if (plan.length === 0) return "";
+  const rows = plan.map(({ action, kind, name, reason }) => ["  ", action, kind, name, reason]);
+  return `If it were deleted now:\n${renderTable([["  ", "ACTION", "KIND", "NAME", "WHY"], ...rows])}`;
 }
 
 function sizes(data: unknown): Record<string, string> {

@@ -14,6 +14,8 @@ import { addToReceipt } from "./pipeline-receipt.ts";
 import { recordedSinks } from "./recorded-sinks.ts";
 import { settleSink, stopSink } from "./sink-teardown.ts";
 
+export const READ_ONLY = "the pipeline read it and did not make it";
+
 type PipelineTools = Tools<AuditPipeline>;
 type Verdict = NonNullable<NonNullable<AuditPipeline["status"]>["teardown"]>;
 
@@ -77,8 +79,7 @@ async function settleTopic(
 ): Promise<void> {
   const { owned, name } = pipelineTopic(pipeline);
   if (!owned) {
-    const reason = "the pipeline read it and did not make it";
-    return addToReceipt(pipeline, [{ kind: AUDIT_TOPIC.kind, name, action: "Retained", reason }], deps);
+    return addToReceipt(pipeline, [{ kind: AUDIT_TOPIC.kind, name, action: "Retained", reason: READ_ONLY }], deps);
   }
   if (verdict.topicUid === undefined) return;
   if (topic?.metadata.uid === verdict.topicUid) {

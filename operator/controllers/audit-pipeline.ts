@@ -1,10 +1,12 @@
 import { AUDIT_PIPELINE, type AuditPipeline, type InventoryItem } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import type { Condition, Reason } from "../../crds/v1alpha1/conditions.ts";
-import { GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
+import { ANNOTATIONS, GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
+import type { OperatorConfig } from "../config.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { OURS, PIPELINE_LABEL } from "../desired/sink-labels.ts";
 import type { KafkaGroups } from "../external/kafka-group.ts";
+import type { TeardownItem } from "../plan/sink-teardown.ts";
 import type { Key, Reconciler, Tools } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import {
@@ -14,10 +16,12 @@ import {
   pipelineStatus,
 } from "../status/audit-pipeline.ts";
 import { Attempts } from "./attempts.ts";
-import { teardownPipeline } from "./audit-pipeline-teardown.ts";
+import { READ_ONLY, teardownPipeline } from "./audit-pipeline-teardown.ts";
+import { topicItems } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
+import { waitingPipelines } from "./ledger-rivals.ts";
 import { keepMonths } from "./month-keeper.ts";
 import { ensureKafkaAccess, kafkaInventory } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
@@ -38,6 +42,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     finalizer: `${GROUP}/teardown`,
     watches: [
       { kind: AUDIT_TOPIC.kind, map: readersOf },
+      { kind: AUDIT_PIPELINE.kind, map: waitingPipelines },
       ...["Deployment", "Secret", "ConfigMap"].map((kind) => ({ kind, labels: OURS, map: labelKeys })),
     ],
     interval: ({ spec }) => parseDurationMs(spec.interval),
@@ -76,6 +81,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
               ],
             }
           : {}),
+        ...("value" in found ? { teardown: topicTeardown(pipeline, found.value.resource, deps.config) } : {}),
       });
     },
 
@@ -139,6 +145,15 @@ function topicInventory(pipeline: AuditPipeline, { spec, status }: AuditTopic): 
     if (name === undefined || id === undefined || ownership === "Observed") return [];
     return [{ kind: "Topic", name, id, ownership, policy: spec.deletionPolicy }];
   });
+}
+
+/** As in settleTopic: one the pipeline made goes by its own policy, confirmed on the pipeline. */
+function topicTeardown(pipeline: AuditPipeline, topic: AuditTopic, config: OperatorConfig): readonly TeardownItem[] {
+  const { name, owned } = pipelineTopic(pipeline);
+  if (!owned) return [{ kind: AUDIT_TOPIC.kind, name, action: "Retained", reason: READ_ONLY }];
+  const confirmed = pipeline.metadata.annotations?.[ANNOTATIONS.confirmDelete] === pipeline.metadata.name;
+  const annotations = { ...topic.metadata.annotations, ...(confirmed ? { [ANNOTATIONS.confirmDelete]: name } : {}) };
+  return topicItems({ ...topic, metadata: { ...topic.metadata, annotations } }, config);
 }
 
 /** The pipelines that read a topic. */

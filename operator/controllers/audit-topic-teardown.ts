@@ -8,6 +8,7 @@ import { hasPrefix, renderNamePrefix } from "../desired/name-prefix.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { ReceiptItem } from "../external/receipts.ts";
+import type { TeardownItem } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { kafkaBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
@@ -20,15 +21,21 @@ export const RETAIN_REASON = `${GROUP}/retain-reason`;
 
 /** @throws WaitingError InUse: the topic goes only after the last pipeline that reads it has finished its own teardown. */
 export async function requireUnused(resource: AuditTopic, tools: Tools<AuditTopic>): Promise<void> {
-  const { namespace, name, annotations } = resource.metadata;
+  const { namespace, annotations } = resource.metadata;
   const { items } = await tools.store.list<AuditPipeline>(AUDIT_PIPELINE.kind, { namespace });
   const released = annotations?.[RELEASED_BY];
-  const users = items.filter((pipeline) => pipelineTopic(pipeline).name === name && pipeline.metadata.uid !== released);
+  const users = items.filter((pipeline) => reads(pipeline, resource) && pipeline.metadata.uid !== released);
   if (users.length === 0) return;
   const names = users.map((pipeline) => pipeline.metadata.name).join(", ");
   throw new WaitingError("InUse", `AuditPipeline ${names} still reads this topic; delete it first`, {
     requeueAfterMs: 30_000,
   });
+}
+
+/** One that makes its topic itself does not read another's of that name, such as its former self's. */
+function reads(pipeline: AuditPipeline, { metadata: { name, ownerReferences = [] } }: AuditTopic): boolean {
+  const topic = pipelineTopic(pipeline);
+  return topic.name === name && (!topic.owned || ownerReferences.some(({ uid }) => uid === pipeline.metadata.uid));
 }
 
 /** A topic of ours as far as we know it: without an id, a create was under way whose end nobody saw. */
@@ -60,6 +67,19 @@ export async function teardownTopic(
   }
   return items;
 }
+
+/** What a deletion would do now to the topics of a resource, as far as it is known without asking anybody. */
+export const topicItems = (resource: AuditTopic, config: OperatorConfig): readonly TeardownItem[] =>
+  ownTopics(resource).map((topic) => {
+    const kept = reasonToKeep(resource, topic, config, { has: () => false });
+    const undrained = "it stays all the same while it holds records that no sink has stored";
+    return {
+      ...{ kind: "Topic", name: topic.name },
+      ...(kept === undefined
+        ? { action: "Deleted", reason: `deletionPolicy is Delete, confirmed by annotation; ${undrained}` }
+        : { action: "Retained", reason: kept }),
+    };
+  });
 
 async function keep(topic: OwnTopic, reason: string, resource: AuditTopic, deps: TeardownDeps, at: string) {
   // Where the brokers do not answer it is kept as it is known.

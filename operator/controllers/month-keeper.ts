@@ -6,7 +6,8 @@ import type { PostgresLedger } from "../external/postgres-ledger.ts";
 import type { Key } from "../runtime/controller.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
-import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { ledgerPlace } from "./ledger-place.ts";
+import { ledgerAccess } from "./sink-ledger.ts";
 import { isDropDue, oldestKeptMs } from "./sink-retention.ts";
 
 /** A sink that met a missing month waits for it, so this is how long it waits at the most. */

@@ -7,7 +7,8 @@ import type { Kafka } from "../external/connect-kafka.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
-import { ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { ledgerPlace } from "./ledger-place.ts";
+import { ledgerAccess } from "./sink-ledger.ts";
 import { isPastTimeout } from "./teardown-deadline.ts";
 
 /**

@@ -10,6 +10,8 @@ import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { readCa } from "../external/postgres-ca.ts";
 import { credentialFingerprint } from "../external/scram.ts";
+import { planTeardown } from "../plan/postgres-teardown.ts";
+import { sinkTeardown } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
 import type { Report, Trouble } from "../status/conditions.ts";
@@ -17,10 +19,12 @@ import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
+import { ledgerPlace } from "./ledger-place.ts";
 import { credentialsIssuedAt, rotateLogins, watchOverlap } from "./rotate-logins.ts";
-import { ensureLedger, ledgerPlace, proveCredentials, type ReachablePlace, type ReadyLedger } from "./sink-ledger.ts";
+import { ensureLedger, proveCredentials, type ReachablePlace, type ReadyLedger } from "./sink-ledger.ts";
 import { retireMonths } from "./sink-retention.ts";
 import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
+import { policyOf } from "./sink-teardown.ts";
 
 const PROVEN = "The writer can write and do no more";
 
@@ -77,7 +81,13 @@ export async function ensureSink(
   });
   if ("report" in proven) {
     const waiting = waitingFor("CredentialsReady", proven.report);
-    return { ...found, ...seen(sink, made.value.ready), credentials: proven.report, workload: waiting, flow: waiting };
+    return {
+      ...found,
+      ...seen(pipeline, sink, made.value.ready),
+      credentials: proven.report,
+      workload: waiting,
+      flow: waiting,
+    };
   }
   const ready = proven.value;
   const { kafka } = step;
@@ -86,7 +96,7 @@ export async function ensureSink(
     const flow = await attempts.run(() => measureFlow(full, ready));
     const waiting = waitingFor("CredentialsReady", kafka.report);
     const flowing = "report" in flow ? flow.report : flow.value.report;
-    return { ...found, ...seen(sink, ready), credentials: ok(PROVEN), workload: waiting, flow: flowing };
+    return { ...found, ...seen(pipeline, sink, ready), credentials: ok(PROVEN), workload: waiting, flow: flowing };
   }
   const workload = await attempts.run(() => ensureWorkload(full, kafka.value, ready, tools, deps));
   if ("value" in workload) {
@@ -106,7 +116,7 @@ export async function ensureSink(
     // A reader who holds up a drop is no trouble of the store's; a drop that only a person can decide about is.
     ...("report" in retired && retired.report.kind !== "Waiting" ? { store: retired.report } : {}),
     ...("value" in retired ? { ledger: { ...ledger, nextDropMs: retired.value.nextDropMs } } : {}),
-    ...seen(sink, ready),
+    ...seen(pipeline, sink, ready),
     credentials: "report" in overlap ? overlap.report : ok(PROVEN),
     workload: "report" in workload ? workload.report : workload.value.report,
     ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),
@@ -117,9 +127,15 @@ export async function ensureSink(
 
 const OVERLAP: Report = { kind: "Ok", message: "" };
 
-const seen = (sink: SinkSpec, ready: ReadyLedger) => {
+const seen = (pipeline: AuditPipeline, sink: SinkSpec, ready: ReadyLedger) => {
   const issuedAt = credentialsIssuedAt(ready);
-  return { inventory: inventoryOf(sink, ready), ...(issuedAt === undefined ? {} : { credentialsIssuedAt: issuedAt }) };
+  const { identity, ledger } = ready.place;
+  const teardown = planTeardown(ledger, identity, ready.observed, policyOf(pipeline, sink, ready.place));
+  return {
+    teardown: sinkTeardown(pipeline, sink, teardown),
+    inventory: inventoryOf(sink, ready),
+    ...(issuedAt === undefined ? {} : { credentialsIssuedAt: issuedAt }),
+  };
 };
 
 async function reachablePlace(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): Promise<ReachablePlace> {

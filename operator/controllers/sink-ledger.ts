@@ -1,17 +1,9 @@
 import { createHash } from "node:crypto";
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { ANNOTATIONS, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
-import { allowsAdoption, type PostgresBackend } from "../config.ts";
 import type { Ledger, Rotation } from "../desired/postgres-ledger.ts";
 import { desiredMonths, type Month } from "../desired/postgres-month.ts";
-import {
-  inForce,
-  type LedgerIdentity,
-  type LedgerNames,
-  type LoginKind,
-  ledgerNames,
-  otherOf,
-} from "../desired/postgres-names.ts";
+import { inForce, type LoginKind, otherOf } from "../desired/postgres-names.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { LedgerPasswords, PostgresLedger, Progress } from "../external/postgres-ledger.ts";
@@ -19,45 +11,21 @@ import { credentialFingerprint } from "../external/scram.ts";
 import { issuedAtMs } from "../plan/login-rotation.ts";
 import type { Plan } from "../plan/plan.ts";
 import { findDrift, type LedgerAction, type ObservedLedger, planLedger } from "../plan/postgres-ledger.ts";
-import { type AdoptionPolicy, databaseOwnership } from "../plan/postgres-ownership.ts";
+import { databaseOwnership } from "../plan/postgres-ownership.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
-import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
+import { type LedgerPlace } from "./ledger-place.ts";
+import { yieldToOlder } from "./ledger-rivals.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
 import { recordSink } from "./recorded-sinks.ts";
 import { type CredentialsInput, readLogins, writeSecrets } from "./sink-credentials.ts";
 import { oldestKeptMs } from "./sink-retention.ts";
 
-/** Where one sink's ledger is, and whose it is. */
-export interface LedgerPlace {
-  readonly backend: PostgresBackend;
-  readonly identity: LedgerIdentity;
-  readonly ledger: LedgerNames;
-  /** Never, where the back-end does not allow more. */
-  readonly adoption: AdoptionPolicy;
-  readonly driftPolicy: SinkSpec["driftPolicy"];
-}
-
 /** Also how others reach it. */
 export interface ReachablePlace extends LedgerPlace {
   /** PEM, where the back-end has an authority of its own; read once in a pass. */
   readonly ca: string | undefined;
-}
-
-/** @throws StalledError BackendNotFound, NamespaceNotAllowed, NameNotAllowed */
-export function ledgerPlace({ metadata }: AuditPipeline, sink: SinkSpec, { config }: Deps): LedgerPlace {
-  const { namespace, name, uid } = metadata;
-  const backend = postgresBackendOf(config, namespace, sink.postgres.backendRef);
-  const identity = { clusterId: config.clusterId, namespace, name, uid, sink: sink.name };
-  const { database, schema } = sink.postgres;
-  return {
-    backend,
-    identity,
-    ledger: ledgerNames(identity, { database, schema }, backend),
-    adoption: allowsAdoption(backend) ? sink.adoptionPolicy : "Never",
-    driftPolicy: sink.driftPolicy,
-  };
 }
 
 /** What the steps after it need of a ledger that is as it should be. */
@@ -114,6 +82,9 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
   });
   const desired = desiredLedger(place, months, passwords, rotationOf(input, deps));
   const observed = await access.observe();
+  if (observed.roles.owner === undefined) {
+    await yieldToOlder(input.pipeline, place, observed.database !== undefined, tools.store, deps);
+  }
   const plan = planLedger(desired, observed);
   const refusal = refusalOf(plan);
   const drift = findDrift(desired, observed);

@@ -1,15 +1,20 @@
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
+import type { LedgerNames } from "../desired/postgres-names.ts";
 import { sinkSelector } from "../desired/sink-labels.ts";
 import { sinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { KafkaGroups } from "../external/kafka-group.ts";
-import { planTeardown } from "../plan/postgres-teardown.ts";
+import type { PostgresLedger } from "../external/postgres-ledger.ts";
+import { type LedgerAction, type ObservedLedger, OTHER_ROLES, ROLES } from "../plan/postgres-ledger.ts";
+import { planTeardown, type TeardownPolicy } from "../plan/postgres-teardown.ts";
+import { ledgerItems, POSITION_OF_RECORD, secretItems } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { Deps } from "./deps.ts";
+import { type LedgerPlace, ledgerPlace } from "./ledger-place.ts";
 import { deleteOwn } from "./own-objects.ts";
 import { addToReceipt, type Settled } from "./pipeline-receipt.ts";
-import { type LedgerPlace, ledgerAccess, ledgerPlace } from "./sink-ledger.ts";
+import { ledgerAccess } from "./sink-ledger.ts";
 import { mayOrphan } from "./teardown-deadline.ts";
 
 type PipelineTools = Tools<AuditPipeline>;
@@ -71,7 +76,7 @@ async function deleteGroup(name: string, groups: KafkaGroups | undefined): Promi
     };
   try {
     await groups.delete(name);
-    return { ...item, action: "Deleted", reason: "the position of record is in the ledger" };
+    return { ...item, action: "Deleted", reason: POSITION_OF_RECORD };
   } catch (error) {
     if (error instanceof WaitingError && error.reason === "GroupNotEmpty") throw error;
     return { ...item, action: "Orphaned", reason: "Kafka did not delete it; an empty group expires by itself" };
@@ -82,27 +87,17 @@ async function deleteGroup(name: string, groups: KafkaGroups | undefined): Promi
 async function settleLedger(
   pipeline: AuditPipeline,
   sink: SinkSpec,
-  { log }: PipelineTools,
+  tools: PipelineTools,
   deps: Deps,
 ): Promise<readonly Settled[]> {
   const place = placeOf(pipeline, sink, deps);
   if (place instanceof StalledError) return knownItems(pipeline, sink, "Orphaned", place.message);
   try {
     const access = ledgerAccess(place, deps);
-    const plan = planTeardown(place.ledger, place.identity, await access.observe(), policyOf(pipeline, sink, place));
-    for (const action of plan.actions) {
-      log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
-      await access.apply(action);
-    }
-    const foreign = plan.leftAlone.map(
-      ({ object, name, message }): Settled => ({
-        kind: `Postgres${object}`,
-        name,
-        action: "Retained",
-        reason: message,
-      }),
-    );
-    return [...plan.items, ...foreign];
+    const observed = await access.observe();
+    const plan = planTeardown(place.ledger, place.identity, observed, policyOf(pipeline, sink, place));
+    const orphaned = await applyAll(plan.actions, { ledger: place.ledger, observed }, access, tools);
+    return ledgerItems(plan).map((item) => orphaned.get(item.name) ?? item);
   } catch (error) {
     if (!(error instanceof WaitingError)) throw error;
     if (keepsEverything(sink))
@@ -117,13 +112,46 @@ async function settleLedger(
   }
 }
 
-function policyOf(
+/** A role that PostgreSQL will not drop is released like one that is retained. Answers these, by name. */
+async function applyAll(
+  actions: readonly LedgerAction[],
+  { ledger, observed: { roles } }: { ledger: LedgerNames; observed: ObservedLedger },
+  access: PostgresLedger,
+  { log, recordEvent }: PipelineTools,
+): Promise<Map<string, Settled>> {
+  const orphaned = new Map<string, Settled>();
+  for (const action of actions) {
+    log.info({ action: action.kind }, "Applying action");
+    try {
+      await access.apply(action);
+    } catch (error) {
+      if (!(error instanceof StalledError && error.reason === "Orphaned" && "role" in action)) throw error;
+      const { role: name } = action;
+      const marker = [...ROLES, ...OTHER_ROLES]
+        .map((role) => (ledger[role] === name ? roles[role]?.marker : undefined))
+        .find(Boolean);
+      if (marker !== undefined) {
+        await access.apply({ kind: "MarkReleased", object: "Role", name, marker: { ...marker, state: "Released" } });
+      }
+      orphaned.set(name, { kind: "PostgresRole", name, action: "Orphaned", reason: error.message });
+      await recordEvent({ type: "Warning", reason: "Orphaned", action: "Delete", note: error.message.slice(0, 1_024) });
+    }
+  }
+  return orphaned;
+}
+
+/** What the pipeline, the sink and the platform say together. */
+export function policyOf(
   { metadata }: AuditPipeline,
   { deletionPolicy: { database, roles } }: SinkSpec,
   { backend }: LedgerPlace,
-) {
-  const confirmed = metadata.annotations?.[ANNOTATIONS.confirmDelete] === metadata.name;
-  return { database, roles, mayDestroy: confirmed && backend.allowDelete };
+): TeardownPolicy {
+  const { annotations, name } = metadata;
+  const confirmed = annotations?.[ANNOTATIONS.confirmDelete] === name;
+  const unless = backend.allowDelete
+    ? `the annotation ${ANNOTATIONS.confirmDelete}: ${name} is missing`
+    : `back-end ${backend.name} has allowDelete: false`;
+  return { database, roles, mayDestroy: confirmed && backend.allowDelete, unless };
 }
 
 const keepsEverything = ({ deletionPolicy: { database, roles } }: SinkSpec) =>
@@ -147,24 +175,12 @@ const knownItems = ({ status }: AuditPipeline, sink: SinkSpec, action: Settled["
 
 async function settleSecrets(pipeline: AuditPipeline, sink: SinkSpec, { store }: PipelineTools): Promise<Settled[]> {
   const { namespace } = pipeline.metadata;
-  const { writerSecret, readerSecret } = sinkNames(pipeline.metadata, sink.name);
-  const { secrets: policy } = sink.deletionPolicy;
-  const names = [writerSecret, ...(sink.postgres.roles.reader.login ? [readerSecret] : [])];
-  if (policy === "Retain")
-    return names.map((name) => ({
-      kind: "Secret",
-      name,
-      action: "Retained",
-      reason: "deletionPolicy.secrets is Retain",
-    }));
   const items: Settled[] = [];
-  for (const name of names) {
-    const done = await deleteOwn(pipeline, sink.name, { kind: "Secret", namespace, name }, store);
-    items.push(
-      done === "Deleted"
-        ? { kind: "Secret", name, action: "Deleted", reason: "deletionPolicy.secrets is Delete" }
-        : cluster("Secret", name, done),
-    );
+  for (const item of secretItems(pipeline, sink)) {
+    const { kind, name } = item;
+    const done =
+      item.action === "Retained" ? "Kept" : await deleteOwn(pipeline, sink.name, { kind, namespace, name }, store);
+    items.push(done === "LeftAlone" ? cluster(kind, name, done) : item);
   }
   return items;
 }

@@ -12,7 +12,7 @@ export function isPastTimeout({ metadata, spec }: AuditPipeline, { now }: Deps):
 /**
  * What a back-end that does not answer means for a deletion: waited for, visibly, or left behind once the resource says so.
  *
- * @throws WaitingError BackendUnreachable
+ * @throws WaitingError BackendUnreachable, or what the back-end gave for a reason
  */
 export function mayOrphan(pipeline: AuditPipeline, cause: WaitingError, deps: Deps): true {
   const { onUnreachable, timeout } = pipeline.spec.deletion;
@@ -21,7 +21,9 @@ export function mayOrphan(pipeline: AuditPipeline, cause: WaitingError, deps: De
     onUnreachable === "Orphan"
       ? `after ${timeout} it is left behind`
       : "spec.deletion.onUnreachable: Orphan would leave it behind";
-  throw new WaitingError("BackendUnreachable", `${cause.message}; ${then}`, {
+  // The server answered: then what it said is what holds the deletion up.
+  const reason = cause.reason === "PostgresUnreachable" ? "BackendUnreachable" : cause.reason;
+  throw new WaitingError(reason, `${cause.message}; ${then}`, {
     requeueAfterMs: cause.requeueAfterMs,
     cause,
   });

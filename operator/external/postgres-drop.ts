@@ -1,8 +1,9 @@
-import type { ClientBase } from "pg";
+import { type ClientBase, DatabaseError } from "pg";
 import type { LedgerIdentity, LedgerNames } from "../desired/postgres-names.ts";
 import { StalledError } from "../errors.ts";
 import { conflict, isOwn, type Marker, markerText, parseMarker } from "../plan/postgres-ownership.ts";
 import type { PostgresConnections, PostgresServer } from "./connect-postgres.ts";
+import { sqlState } from "./postgres-errors.ts";
 import { inTransaction } from "./postgres-transaction.ts";
 import { identifier, literal } from "./quote.ts";
 
@@ -74,9 +75,23 @@ async function shut(
 export async function dropRole(target: DropTarget, role: string): Promise<void> {
   if (!(await requireOurs(target, role))) return;
   const { connections, server } = target;
-  await connections.admin(server, server.maintenanceDatabase, (client) =>
-    client.query(`DROP ROLE IF EXISTS ${identifier(role)}`),
-  );
+  try {
+    await connections.admin(server, server.maintenanceDatabase, (client) =>
+      client.query(`DROP ROLE IF EXISTS ${identifier(role)}`),
+    );
+  } catch (error) {
+    throw sqlState(error) === DEPENDENT_OBJECTS ? stillNeeded(role, error) : error;
+  }
+}
+
+const DEPENDENT_OBJECTS = "2BP01";
+
+/** Somebody gave it things outside the ledger: what becomes of those is not ours to decide. */
+function stillNeeded(role: string, error: unknown): StalledError {
+  // "privileges for database x", "2 objects in database y": names only, one a line.
+  const detail = (error instanceof DatabaseError ? (error.detail ?? "") : "").split("\n").slice(0, 10).join(", ");
+  const message = `role ${JSON.stringify(role)} may not log in any more, but PostgreSQL keeps it for what it was given elsewhere (${detail}): see to that, then DROP ROLE ${identifier(role)}`;
+  return new StalledError("Orphaned", message, { cause: error });
 }
 
 /** Only as its owner's, and only while that owner is marked ours. */

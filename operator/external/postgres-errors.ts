@@ -16,8 +16,6 @@ const MEANING: Readonly<Record<string, { reason: string; requeueAfterMs: number 
   "55P03": { reason: "ObjectBusy", requeueAfterMs: 2_000 },
   "57014": { reason: "ObjectBusy", requeueAfterMs: 5_000 },
   "55006": { reason: "ObjectBusy", requeueAfterMs: 5_000 },
-  // dependent_objects_still_exist: something was granted or made by hand.
-  "2BP01": { reason: "ObjectBusy", requeueAfterMs: 30_000 },
 };
 
 /**
@@ -31,7 +29,11 @@ export function fromPostgres(error: unknown, what: string): never {
   const meaning = code && (MEANING[code] ?? MEANING[code.slice(0, 3)] ?? MEANING[code.slice(0, 2)]);
   if (meaning) {
     const { reason, requeueAfterMs } = meaning;
-    throw new WaitingError(reason, `${what}: ${said(error)} (SQLSTATE ${code})`, { requeueAfterMs, cause: error });
+    const detail = code === "42501" && error instanceof DatabaseError && error.detail ? `: ${error.detail}` : "";
+    throw new WaitingError(reason, `${what}: ${said(error)}${detail} (SQLSTATE ${code})`, {
+      requeueAfterMs,
+      cause: error,
+    });
   }
   // No SQLSTATE: the connection broke, which node says with a code of its own and the client with none.
   if (code === undefined && error instanceof Error && isLostConnection(error)) {

@@ -10,6 +10,8 @@ export interface TeardownPolicy {
   readonly roles: "Retain" | "Delete";
   /** The annotation confirm-delete names the resource, and the back-end allows deletes: else the database is kept. */
   readonly mayDestroy: boolean;
+  /** Why it may not, for people. */
+  readonly unless?: string | undefined;
 }
 
 /** For the receipt and the inventory. */
@@ -38,12 +40,7 @@ export function planTeardown(
 ): TeardownPlan {
   const destroys = policy.database === "Delete" && policy.mayDestroy;
   const target: Target = { names, identity, observed };
-  const steps = [
-    ...(policy.roles === "Delete" || destroys
-      ? [...dropRole(target, "writer"), ...dropRole(target, "otherWriter")]
-      : releaseRoles(target, ["writer", "otherWriter"], "deletionPolicy.roles is Retain")),
-    ...(destroys ? destroy(target) : retain(target, policy)),
-  ];
+  const steps = [...settleWriter(target, policy, destroys), ...(destroys ? destroy(target) : retain(target, policy))];
   return {
     actions: [...useOwner(target), ...steps.flatMap(({ action }) => (action === undefined ? [] : [action]))],
     refusals: [],
@@ -51,6 +48,20 @@ export function planTeardown(
     items: steps.map(({ item }) => item),
   };
 }
+
+/** A login that was there before us goes only where somebody has confirmed a deletion. */
+function settleWriter(target: Target, policy: TeardownPolicy, destroys: boolean): Step[] {
+  const logins = ["writer", "otherWriter"] as const;
+  if (destroys) return logins.flatMap((login) => dropRole(target, login));
+  if (policy.roles === "Retain") return releaseRoles(target, logins, "deletionPolicy.roles is Retain");
+  return logins.flatMap((login) =>
+    target.observed.roles[login]?.marker?.adopted === true && !policy.mayDestroy
+      ? releaseRoles(target, [login], `it was adopted, and ${policy.unless ?? UNCONFIRMED}`)
+      : dropRole(target, login),
+  );
+}
+
+const UNCONFIRMED = "the deletion is not confirmed, or not allowed here";
 
 /** Where another admin made the roles, ours must be let act as the owner first. */
 function useOwner({ names, identity, observed }: Target): LedgerAction[] {
@@ -80,7 +91,10 @@ function destroy(target: Target): Step[] {
         ? []
         : [
             {
-              item: deleted("PostgresDatabase", database),
+              item:
+                databaseIs(target) === "Gone"
+                  ? gone("PostgresDatabase", database)
+                  : deleted("PostgresDatabase", database),
               ...(databaseIs(target) === "Ours" && { action: { kind: "DropDatabase", database } }),
             },
           ];
@@ -88,13 +102,15 @@ function destroy(target: Target): Step[] {
   return [...dropRole(target, "reader"), ...dropRole(target, "otherReader"), ...data, ...dropRole(target, "owner")];
 }
 
-function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
+function retain(target: Target, { database: policy, unless = UNCONFIRMED }: TeardownPolicy): Step[] {
   const { database, schema } = target.names;
   const reason =
-    policy === "Retain" ? "deletionPolicy.database is Retain" : "the deletion is not confirmed, or not allowed here";
+    policy === "Retain" ? "deletionPolicy.database is Retain" : `deletionPolicy.database is Delete, but ${unless}`;
   const schemaMarker = schemaIsOurs(target) ? target.observed.schema?.marker : undefined;
   const databaseMarker = databaseIs(target) === "Ours" ? target.observed.database?.marker : undefined;
+  const lost = databaseIs(target) === "Gone" ? [{ item: gone("PostgresDatabase", database) }] : [];
   return [
+    ...lost,
     ...release("Schema", schema, schemaMarker, retained("PostgresSchema", `${database}.${schema}`, reason)),
     ...release("Database", database, databaseMarker, retained("PostgresDatabase", database, reason)),
     // The owner last: a database is ours by its owner's marker.
@@ -104,7 +120,7 @@ function retain(target: Target, { database: policy }: TeardownPolicy): Step[] {
 
 /** Gone already counts as deleted; a schema of somebody else is not among the items. */
 function dropSchema(target: Target, schema: string, item: LedgerItem): Step[] {
-  if (target.observed.schema === undefined) return [{ item }];
+  if (target.observed.schema === undefined) return [{ item: gone(item.kind, item.name) }];
   return schemaIsOurs(target) ? [{ item, action: { kind: "DropSchema", schema } }] : [];
 }
 
@@ -112,7 +128,7 @@ function dropRole({ names, identity, observed }: Target, kind: LedgerRole | Othe
   const role = names[kind];
   const found = observed.roles[kind];
   const item = deleted("PostgresRole", role);
-  if (found === undefined) return isSecond(role) ? [] : [{ item }];
+  if (found === undefined) return isSecond(role) ? [] : [{ item: gone(item.kind, role) }];
   if (!isOwn(found.marker, identity)) return [];
   return [{ item, action: { kind: kind === "owner" ? "DropRole" : "DropLogin", role } }];
 }
@@ -123,9 +139,10 @@ function releaseRoles(
   reason: string,
 ): Step[] {
   return kinds.flatMap((kind) => {
-    const marker = observed.roles[kind]?.marker;
-    if (!isOwn(marker, identity)) return [];
-    return release("Role", names[kind], marker, retained("PostgresRole", names[kind], reason));
+    const found = observed.roles[kind];
+    if (found === undefined) return isSecond(names[kind]) ? [] : [{ item: gone("PostgresRole", names[kind]) }];
+    if (!isOwn(found.marker, identity)) return [];
+    return release("Role", names[kind], found.marker, retained("PostgresRole", names[kind], reason));
   });
 }
 
@@ -153,6 +170,13 @@ const deleted = (kind: LedgerItem["kind"], name: string): LedgerItem => ({
   name,
   action: "Deleted",
   reason: "deletionPolicy is Delete",
+});
+
+const gone = (kind: LedgerItem["kind"], name: string): LedgerItem => ({
+  kind,
+  name,
+  action: "Deleted",
+  reason: "it was not there",
 });
 
 const retained = (kind: LedgerItem["kind"], name: string, reason: string): LedgerItem => ({

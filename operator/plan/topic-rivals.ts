@@ -10,6 +10,8 @@ export interface Claimant {
   readonly topics: readonly string[];
 }
 
+type Born = Pick<Claimant, "uid" | "creationTimestamp">;
+
 /** Kafka takes `a.b` and `a_b` for a collision, since metric names turn one into the other (Topic.hasCollision). */
 const collisionForm = (name: string) => name.replaceAll(".", "_");
 
@@ -25,7 +27,8 @@ export function olderClaimant(topic: string, mine: Claimant, others: readonly Cl
 
 const sameCluster = (one: Claimant, other: Claimant) => one.servers.some((server) => other.servers.includes(server));
 
-function isOlder(one: Claimant, other: Claimant): boolean {
+/** Of two as old the one with the smaller uid. */
+export function isOlder(one: Born, other: Born): boolean {
   const [a, b] = [Date.parse(one.creationTimestamp), Date.parse(other.creationTimestamp)];
   return a === b ? one.uid < other.uid : a < b;
 }

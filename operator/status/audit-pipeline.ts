@@ -4,10 +4,12 @@ import type {
   AuditPipelineStatus,
   InventoryItem,
   SinkStatus,
+  TeardownPlanItem,
 } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { ConditionType } from "../../crds/v1alpha1/conditions.ts";
 import type { Month } from "../desired/postgres-month.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
+import type { TeardownItem } from "../plan/sink-teardown.ts";
 import {
   blockedConditions,
   componentFinding,
@@ -49,6 +51,8 @@ export interface SinkFinding {
   readonly readyReplicas?: number;
   readonly lag?: number;
   readonly inventory?: readonly InventoryItem[];
+  /** What a deletion would do now. */
+  readonly teardown?: readonly TeardownItem[];
   /** Changed by hand in the store and left so. */
   readonly drift?: readonly string[];
 }
@@ -64,6 +68,8 @@ export interface PipelineOutcome {
   readonly mayTellLag: boolean;
   /** Sinks that left the spec and are not torn down yet. */
   readonly removed?: Report;
+  /** What a deletion would do to the topic now. Absent: not looked at. */
+  readonly teardown?: readonly TeardownItem[];
   /** What all sinks share. Absent: not looked at. */
   readonly inventory?: readonly InventoryItem[];
 }
@@ -115,6 +121,7 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
       ),
     ),
     inventory: inventoryAfter(pipeline, outcome),
+    teardownPlan: teardownPlanAfter(pipeline, outcome),
   };
 }
 
@@ -141,6 +148,24 @@ function inventoryAfter({ status }: AuditPipeline, { inventory, sinks, removed }
     ...(inventory ?? before.filter(({ sink }) => sink === undefined)),
     ...sinks.flatMap(({ name, inventory: seen }) => seen ?? before.filter(({ sink }) => sink === name)),
     ...(removed === undefined ? [] : leaving),
+  ];
+}
+
+/** As last seen, for what this pass could not look at. */
+function teardownPlanAfter({ status }: AuditPipeline, { teardown, sinks }: PipelineOutcome): TeardownPlanItem[] {
+  const before = status?.teardownPlan ?? [];
+  const planned = (items: readonly TeardownItem[], sink?: string) =>
+    items.map(
+      ({ kind, name, action, reason }): TeardownPlanItem => ({
+        ...{ kind, name, action: action === "Deleted" ? "Delete" : "Retain", reason: reason.slice(0, 1_024) },
+        ...optional("sink", sink),
+      }),
+    );
+  return [
+    ...sinks.flatMap(({ name, teardown: seen }) =>
+      seen ? planned(seen, name) : before.filter(({ sink }) => sink === name),
+    ),
+    ...(teardown ? planned(teardown) : before.filter(({ sink }) => sink === undefined)),
   ];
 }
 

@@ -25,6 +25,8 @@ export interface TestOperator {
   readonly stateDir: string;
   readonly store: ObjectStore;
   readonly receipts: Receipts;
+  /** Of its PostgreSQL back-end. */
+  readonly adminSecretFile: string;
   /** A pass over every resource, as at a resync. */
   resync(): Promise<void>;
   /** Everything the operator logged so far. */
@@ -36,7 +38,11 @@ export interface TestOperator {
 export const stateFolder = () => mkdtempSync(join(tmpdir(), "audit-pipeline-state-"));
 
 /** A configuration with one back-end of each kind, both named default. */
-export function writeOperatorConfig({ kafka, postgres }: TestServers): { file: string; remove(): void } {
+export function writeOperatorConfig({ kafka, postgres }: TestServers): {
+  file: string;
+  adminSecretFile: string;
+  remove(): void;
+} {
   const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-config-"));
   const [file, adminSecretFile] = [join(folder, "operator.yaml"), join(folder, "admin.yaml")];
   const { host, port, admin, sslMode = "Disable", caFile } = postgres;
@@ -46,7 +52,7 @@ export function writeOperatorConfig({ kafka, postgres }: TestServers): { file: s
     postgres: [{ name: "default", host, port, sslMode, caFile, adminSecretFile }],
   };
   writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
-  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { file, adminSecretFile, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 const realSink = [resolve(import.meta.dirname, "../../sink/main.ts")];
@@ -60,7 +66,7 @@ export async function startOperator(
     now,
   }: { stateDir?: string; sink?: readonly string[]; now?: () => Date } = {},
 ): Promise<TestOperator> {
-  const { file, remove } = writeOperatorConfig(servers);
+  const { file, adminSecretFile, remove } = writeOperatorConfig(servers);
   const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir), now);
   const lines: string[] = [];
   const write = (line: string) => {
@@ -79,6 +85,7 @@ export async function startOperator(
     stateDir,
     store: running.store,
     receipts: fileReceipts(stateDir),
+    adminSecretFile,
     async resync() {
       const kinds = ["AuditTopic", "AuditPipeline"];
       const lists = await Promise.all(kinds.map((kind) => running.store.list(kind)));
