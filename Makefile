@@ -1,6 +1,6 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink
+.PHONY: help setup demo test soak lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink
 
 run := hack/node.sh
 
@@ -16,6 +16,9 @@ demo: setup ## From manifests to rows and back to nothing, on real servers (KEEP
 
 test: setup lint ## Check the code, then run every test on real servers
 	@$(run) vitest run
+
+soak: setup ## Streams under random faults for MINUTES (default 30); SEED repeats one. Fails on one event lost, doubled or altered
+	@$(run) node test/faults/run.ts --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Format, types, code rules, import direction, unused code and dependencies
 	@$(run) hack/lint.sh

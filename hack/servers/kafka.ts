@@ -14,6 +14,10 @@ export interface KafkaOptions {
   dir: string;
   /** Default: a free one. */
   port?: number;
+  /** One of several nodes, each its own broker and controller. Default: the only one. */
+  node?: ClusterNode;
+  /** Adds a listener of its own, told to its clients as this port of the host: something else listens there and passes on. */
+  proxiedPort?: number;
   /** Lines of server.properties added to or replacing ours. */
   settings?: Record<string, string>;
   /** More listeners, beside the one without TLS and passwords that `port` is about. */
@@ -37,8 +41,18 @@ export interface KafkaListener {
   port: number;
 }
 
+export interface ClusterNode {
+  readonly id: number;
+  readonly controllerPort: number;
+  /** Controller ports of all nodes, in the order of their ids, which begin with 1. */
+  readonly controllerPorts: readonly number[];
+  readonly clusterId: string;
+}
+
 export interface Kafka extends Running {
   readonly bootstrapServers: string;
+  /** Where what listens at `proxiedPort` passes on to. */
+  readonly behindProxy: { readonly host: string; readonly port: number } | undefined;
   readonly host: string;
   readonly port: number;
   readonly dir: string;
@@ -56,10 +70,16 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   const { classPath, archive } = await prepareKafka();
 
   const folder = resolve(dir);
-  const [free, controllerPort] = await twoPorts();
+  const [free, freeController, behind] = await threePorts();
   const port = wantedPort ?? free;
-  const configFile = prepare(folder, { ...properties(folder, port, controllerPort, listeners), ...settings });
-  await once(folder, () => format(classPath, archive, configFile, users));
+  const controllerPort = options.node?.controllerPort ?? freeController;
+  const configFile = prepare(folder, {
+    ...properties(folder, port, controllerPort, listeners),
+    ...(options.node && nodeProperties(options.node)),
+    ...(options.proxiedPort && proxiedListener({ port, controllerPort, behind, advertised: options.proxiedPort })),
+    ...settings,
+  });
+  await once(folder, () => format(classPath, archive, configFile, users, options.node?.clusterId));
 
   const start = () =>
     launch({
@@ -78,6 +98,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     host: "127.0.0.1",
     port,
     bootstrapServers: `127.0.0.1:${port}`,
+    behindProxy: options.proxiedPort === undefined ? undefined : { host: "127.0.0.1", port: behind },
     dir: folder,
     get pid() {
       return running.pid;
@@ -135,7 +156,9 @@ function broker(of: { classPath: string; folder: string; configFile: string; lif
 function prepare(folder: string, settings: Record<string, string>): string {
   mkdirSync(folder, { recursive: true });
   const configFile = join(folder, "server.properties");
-  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`);
+  const lines = Object.entries(settings)
+    .filter(([, value]) => value !== "")
+    .map(([key, value]) => `${key}=${value}\n`);
   writeFileSync(configFile, lines.join(""), { mode: 0o600 });
   return configFile;
 }
@@ -179,23 +202,47 @@ function properties(
   };
 }
 
+function nodeProperties({ id, controllerPorts }: ClusterNode): Record<string, string> {
+  const replicas = String(Math.min(3, controllerPorts.length));
+  return {
+    "node.id": String(id),
+    "controller.quorum.bootstrap.servers": "",
+    "controller.quorum.voters": controllerPorts.map((port, index) => `${index + 1}@127.0.0.1:${port}`).join(","),
+    "offsets.topic.replication.factor": replicas,
+    "transaction.state.log.replication.factor": replicas,
+    "share.coordinator.state.topic.replication.factor": replicas,
+  };
+}
+
+function proxiedListener(of: { port: number; controllerPort: number; behind: number; advertised: number }) {
+  const own = `PLAINTEXT://127.0.0.1:${of.port},CONTROLLER://127.0.0.1:${of.controllerPort}`;
+  return {
+    listeners: `${own},PROXIED://127.0.0.1:${of.behind}`,
+    "advertised.listeners": `${own},PROXIED://127.0.0.1:${of.advertised}`,
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+  };
+}
+
 /** A cluster id is 16 bytes in url-safe base64; one that starts with "-" would be read as an option. */
+export const newClusterId = () => `A${randomBytes(16).toString("base64url").slice(1)}`;
+
+/** With the id of a cluster the configuration names its voters, else this is the only node. */
 async function format(
   classPath: string,
   archive: string,
   configFile: string,
   users: Readonly<Record<string, string>> = {},
+  clusterId?: string,
 ): Promise<void> {
-  const id = `A${randomBytes(16).toString("base64url").slice(1)}`;
   await run("java", [
     ...fastStart(archive, false),
     ...mainClass(classPath, "kafka.tools.StorageTool"),
     "format",
     "-t",
-    id,
+    clusterId ?? newClusterId(),
     "-c",
     configFile,
-    "--standalone",
+    ...(clusterId === undefined ? ["--standalone"] : []),
     "--ignore-formatted",
     ...Object.entries(users).flatMap(([name, password]) => [
       "--add-scram",
@@ -207,7 +254,7 @@ async function format(
 async function recordArchive(classPath: string, file: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-kafka-"));
   try {
-    const [port, controllerPort] = await twoPorts();
+    const [port, controllerPort] = await threePorts();
     const configFile = prepare(folder, properties(folder, port, controllerPort));
     await format(classPath, "", configFile);
     const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", `-XX:ArchiveClassesAtExit=${file}`];
@@ -220,8 +267,8 @@ async function recordArchive(classPath: string, file: string): Promise<void> {
   }
 }
 
-async function twoPorts(): Promise<[number, number]> {
-  const [first, second] = await freePorts(2);
-  if (first === undefined || second === undefined) throw new Error("No free loopback ports");
-  return [first, second];
+async function threePorts(): Promise<[number, number, number]> {
+  const [first, second, third] = await freePorts(3);
+  if (first === undefined || second === undefined || third === undefined) throw new Error("No free loopback ports");
+  return [first, second, third];
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -79,7 +80,8 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       ...(user === undefined ? {} : { user }),
       cwd: data,
       logFile,
-      readyLine: "database system is ready to accept connections",
+      // "connections", or "read-only connections" of a replica.
+      readyLine: "database system is ready to accept",
       readyWithinMs: 60_000,
       // Fast shutdown: open transactions are rolled back, the data is flushed.
       stopSignal: "SIGINT",
@@ -112,6 +114,30 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       keepData();
     },
   };
+}
+
+/**
+ * A streaming replica of `primary`, which is stopped for as long as its data is copied. It follows what listens at
+ * `primaryPort`, so that something may stand between. `restart` after a promotion starts a primary.
+ */
+export async function startReplica(
+  primary: Postgres,
+  options: { dir: string; primaryPort: number },
+): Promise<Postgres> {
+  const folder = resolve(options.dir);
+  mkdirSync(folder, { recursive: true });
+  const data = dataFolder(folder, serverUser());
+  await primary.stop();
+  await run("cp", ["-a", `${realpathSync(join(primary.dir, "data"))}/.`, data]);
+  await primary.restart();
+
+  const { user, password } = primary.superuser;
+  const source = `host=127.0.0.1 port=${options.primaryPort} user=${user} password=${password}`;
+  writeFileSync(join(data, "postgresql.auto.conf"), `primary_conninfo = '${source}'\n`, { flag: "a" });
+  writeFileSync(join(data, "standby.signal"), "");
+  copyFileSync(join(primary.dir, "credentials.json"), join(folder, "credentials.json"));
+  await once(folder, async () => undefined);
+  return startPostgres({ major: primary.major, dir: folder });
 }
 
 const OUTSIDE = "/var/tmp/audit-pipeline-postgres-";

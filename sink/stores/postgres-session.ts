@@ -17,6 +17,7 @@ export interface SessionOptions {
   readonly onConnect?: (client: Client) => Promise<void>;
 }
 
+const READ_ONLY = "25006";
 const CONNECT_TIMEOUT_MS = 10_000;
 const BLOCKED_AFTER_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -50,8 +51,9 @@ export class Session {
       const client = await this.#connected();
       return await this.#bounded(client, work(client));
     } catch (error) {
-      await this.#recover();
-      throw toStoreError(error);
+      const failure = toStoreError(error);
+      await this.#recover(failure);
+      throw failure;
     }
   }
 
@@ -90,9 +92,11 @@ export class Session {
     return client;
   }
 
-  async #recover(): Promise<void> {
+  async #recover({ code }: StoreError): Promise<void> {
     const client = this.#client;
     if (client === undefined) return;
+    // A session that began read-only stays so, and another server may be the primary by now.
+    if (code === READ_ONLY) return this.#discard(client);
     const rolledBack = client.query("ROLLBACK").then(
       () => true,
       () => false,

@@ -409,4 +409,50 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
     await through.close();
     expect((await failure(store.write(plan(part(position, [eventItem(0, unique())]))))).kind).toBe("Infrastructure");
   });
+
+  test.for([
+    { what: "events", items: (id: string) => [eventItem(0, id)] },
+    { what: "skipped", items: () => [deadLetterItem(0)] },
+  ])("a trigger that silently leaves rows of $what out is noticed, and nothing is settled", async ({ what, items }) => {
+    newTopic();
+    const store = await ledger();
+    const position = await claimOne(store);
+    const admin = await database.connect(server.superuser);
+    await admin.query("CREATE FUNCTION audit.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    await admin.query(
+      `CREATE TRIGGER swallow BEFORE INSERT ON audit.${what} FOR EACH ROW EXECUTE FUNCTION audit.swallow()`,
+    );
+    const refused = await failure(store.write(plan(part(position, items(unique())))));
+    await admin.query(`DROP TRIGGER swallow ON audit.${what}`);
+    await admin.query("DROP FUNCTION audit.swallow");
+    await admin.end();
+    expect(refused).toMatchObject({ kind: "Infrastructure", message: expect.stringContaining("trigger") });
+    expect(await claimOne(store)).toMatchObject({ nextOffset: 0n });
+  });
+
+  test("an id ledger whose column somebody made text is infrastructure, no crash and no conflict", async () => {
+    newTopic();
+    const store = await ledger();
+    const item = eventItem(0, unique());
+    await store.write(plan(part(await claimOne(store), [item])));
+    const admin = await database.connect(server.superuser);
+    await admin.query("ALTER TABLE audit.event_ids ALTER sha256 TYPE text USING encode(sha256, 'hex')");
+    const refused = await failure(store.known([item.event.key]));
+    await admin.query("ALTER TABLE audit.event_ids ALTER sha256 TYPE bytea USING decode(sha256, 'hex')");
+    await admin.end();
+    expect(refused).toMatchObject({ kind: "Infrastructure" });
+    expect((await store.known([item.event.key])).size).toBe(1);
+  });
+
+  test("a session that began read-only is not used for ever", async () => {
+    newTopic();
+    const admin = await database.connect(server.superuser);
+    await admin.query(`ALTER ROLE ${database.writer.user} SET default_transaction_read_only = on`);
+    const store = await ledger();
+    const refused = await failure(store.claim(topicId, [0]));
+    await admin.query(`ALTER ROLE ${database.writer.user} RESET default_transaction_read_only`);
+    await admin.end();
+    expect(refused).toMatchObject({ kind: "Infrastructure", code: "25006" });
+    expect(await claimOne(store)).toMatchObject({ nextOffset: 0n });
+  });
 });

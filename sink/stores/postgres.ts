@@ -77,9 +77,11 @@ export class PostgresLedger implements Ledger {
   async known(keys: readonly Buffer[]): Promise<KnownEvents> {
     const values = [binaryArray("uuid", keys, writeBytes)];
     const { rows } = await this.#control.run((client) =>
-      client.query<{ key: Buffer; sha256: Buffer }>(this.#positions.known, values),
+      client.query<{ key: unknown; sha256: unknown }>(this.#positions.known, values),
     );
-    return new Map(rows.map(({ key, sha256 }) => [keyText(key), sha256]));
+    return new Map(
+      rows.map(({ key, sha256 }) => [keyText(bytesOf(key, "event_ids.key")), bytesOf(sha256, "event_ids.sha256")]),
+    );
   }
 
   async write(plan: WritePlan): Promise<void> {
@@ -104,7 +106,7 @@ export class PostgresLedger implements Ledger {
   async #transaction(client: Client, plan: WritePlan): Promise<void> {
     const portals = ["ids", ...plan.advances.map((_, index) => `advance${index}`), "commit"];
     const send = new Pipeline((connection) => this.#sendAll(connection, plan));
-    await client.query(send).done;
+    expectRows(plan, await client.query(send).done);
 
     const settle = new Pipeline((connection) => {
       for (const portal of portals) execute(connection, portal);
@@ -203,11 +205,35 @@ interface PositionRow {
   readonly replica?: boolean;
 }
 
+/** Somebody may have changed the table under us: no event is to blame, and nothing may be concluded from what is there. */
+function bytesOf(value: unknown, column: string): Buffer {
+  if (Buffer.isBuffer(value)) return value;
+  throw new StoreError("Infrastructure", `Column ${column} is no bytea any more: somebody changed its type`);
+}
+
+/** A trigger or rule that leaves rows out is no error to the server: only the counts in its answers tell. */
+function expectRows({ stored, skipped, conflicts }: WritePlan, tags: readonly string[]): void {
+  const expected = [
+    "BEGIN",
+    ...(stored.length > 0 ? [`COPY ${stored.length}`] : []),
+    ...[skipped, conflicts].flatMap(({ length }) => (length > 0 ? [`INSERT 0 ${length}`] : [])),
+  ];
+  const wrong = expected.findIndex((tag, index) => tags[index] !== tag);
+  if (wrong < 0) return;
+  const message = `The server answered ${tags[wrong]} where ${expected[wrong]} was due: does a trigger or rule drop rows?`;
+  throw new StoreError("Infrastructure", message);
+}
+
 function toPositions(rows: readonly PositionRow[]): ReadonlyMap<number, Position> {
   return new Map(
     rows.map(({ partition, epoch, next_offset, chain, leader_epoch }) => [
       partition,
-      { epoch: BigInt(epoch), nextOffset: BigInt(next_offset), chain, leaderEpoch: leader_epoch ?? undefined },
+      {
+        epoch: BigInt(epoch),
+        nextOffset: BigInt(next_offset),
+        chain: bytesOf(chain, "progress.chain"),
+        leaderEpoch: leader_epoch ?? undefined,
+      },
     ]),
   );
 }

@@ -16,6 +16,27 @@ export interface Acknowledged {
   readonly headers: string;
 }
 
+/** What is on disk of one run. */
+export interface Sent {
+  readonly acknowledged: readonly Acknowledged[];
+  /** Identities of records whose sending ended in an error: they may be in the log or not. */
+  readonly unknown: ReadonlySet<string>;
+  /** Offsets that were deleted from the log on purpose before they were read. */
+  readonly deleted: readonly DeletedRange[];
+}
+
+export interface DeletedRange {
+  readonly partition: number;
+  readonly first: number;
+  /** The first one that is still there. */
+  readonly end: number;
+}
+
+type Line =
+  | ({ readonly outcome: "Acknowledged" } & Acknowledged)
+  | { readonly outcome: "Unknown"; readonly identity: string }
+  | ({ readonly outcome: "Deleted" } & DeletedRange);
+
 const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 export function acknowledgedOf(record: SourceRecord, offset: number): Acknowledged {
@@ -43,16 +64,34 @@ export class AcknowledgedFile {
   }
 
   append(entries: readonly Acknowledged[]): void {
-    writeSync(this.#file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(""));
-    fsyncSync(this.#file);
+    this.#write(entries.map((entry) => ({ outcome: "Acknowledged", ...entry })));
   }
 
-  readAll(): Acknowledged[] {
-    return readFileSync(this.#path, "utf8")
+  appendUnknown(records: readonly SourceRecord[]): void {
+    const identity = ({ headers, value }: SourceRecord) => recordHash(headers, value).toString("hex");
+    this.#write(records.map((record) => ({ outcome: "Unknown", identity: identity(record) })));
+  }
+
+  appendDeleted(range: DeletedRange): void {
+    this.#write([{ outcome: "Deleted", ...range }]);
+  }
+
+  readAll(): Sent {
+    const lines = readFileSync(this.#path, "utf8")
       .trimEnd()
       .split("\n")
       .filter(Boolean)
-      .map((line) => JSON.parse(line) as Acknowledged);
+      .map((line) => JSON.parse(line) as Line);
+    return {
+      acknowledged: lines.filter((line) => line.outcome === "Acknowledged"),
+      unknown: new Set(lines.flatMap((line) => (line.outcome === "Unknown" ? [line.identity] : []))),
+      deleted: lines.filter((line) => line.outcome === "Deleted"),
+    };
+  }
+
+  #write(lines: readonly Line[]): void {
+    writeSync(this.#file, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    fsyncSync(this.#file);
   }
 
   close(): void {

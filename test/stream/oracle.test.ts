@@ -57,7 +57,7 @@ const good: Ledger = {
   conflicts: [row(2, "a", "B")],
 };
 const judged = (change: Partial<Ledger>, letters: DeadLetter[] = [letter(3, POISON)]) =>
-  judge(acknowledged, { ...good, ...change }, letters, TOPIC);
+  judge({ acknowledged }, { ...good, ...change }, letters, TOPIC);
 
 test("a right ledger is good, a dead letter sent twice included", () => {
   const verdict = judged({}, [letter(3, POISON), letter(3, POISON)]);

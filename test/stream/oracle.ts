@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type pg from "pg";
 import { dispositions } from "../support/reference-chain.ts";
-import type { Acknowledged } from "./acknowledged.ts";
+import type { Acknowledged, DeletedRange, Sent } from "./acknowledged.ts";
 import type { DeadLetter } from "./topics.ts";
 
 /** One row of `events` or `conflicts`; hashes are hex, those of value and headers made by the server from the stored bytes. */
@@ -41,10 +41,10 @@ export interface Verdict {
 /**
  * Compares what Kafka acknowledged with what is in events, skipped, conflicts and the dead-letter topic. Of the records
  * of one event any may have come first: exactly one is stored, the others are duplicates where they have its identity,
- * else conflicts.
+ * else conflicts. What ended in an error at the producer may be there, or not.
  */
 export function judge(
-  acknowledged: readonly Acknowledged[],
+  { acknowledged, unknown = new Set(), deleted = [] }: Pick<Sent, "acknowledged"> & Partial<Sent>,
   ledger: Ledger,
   deadLetters: readonly DeadLetter[],
   topicId: string,
@@ -66,13 +66,17 @@ export function judge(
     known.add(at);
     const event = events.get(at);
     const skip = skipped.get(at);
-    if (event !== undefined && skip !== undefined) tally.add("doubled", record, "in events and in skipped");
+    if (deleted.some((range) => isWithin(range, record))) {
+      if (event === undefined) tally.count("Deleted");
+      else tally.problem(record, "stored although it was deleted from the log before");
+    } else if (event !== undefined && skip !== undefined) tally.add("doubled", record, "in events and in skipped");
     else if (event !== undefined) judgeStored(record, event, tally);
     else if (skip !== undefined) judgeSkipped(record, skip, storedIdentity, conflicts.get(at), letters.get(at), tally);
     else tally.add("lost", record, `${record.kind} is neither in events nor in skipped`);
   }
   for (const row of [...ledger.events, ...ledger.skipped]) {
-    if (!known.has(position(row))) tally.problem(row, "in the ledger, and Kafka acknowledged no such offset");
+    if (!known.has(position(row)) && !unknown.has(row.identity))
+      tally.problem(row, "in the ledger, and Kafka acknowledged no such offset");
   }
   for (const [at] of letters) {
     const disposition = skipped.get(at)?.disposition;
@@ -123,6 +127,9 @@ function judgeSkipped(
 
 const sameBytes = (record: Acknowledged, row: StoredRow) =>
   record.identity === row.identity && record.value === row.value && record.headers === row.headers;
+
+const isWithin = ({ partition, first, end }: DeletedRange, record: Acknowledged) =>
+  record.partition === partition && record.offset >= first && record.offset < end;
 
 const position = ({ partition, offset }: { partition: number; offset: number }) => `${partition}/${offset}`;
 

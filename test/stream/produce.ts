@@ -5,16 +5,27 @@ import type { SourceRecord } from "./events.ts";
 
 /** Sends to Kafka with acks=all and writes down what was acknowledged. */
 export class StreamProducer {
-  readonly #producer: Producer<Buffer, Buffer, Buffer, Buffer>;
+  readonly #bootstrapServers: string;
   readonly #topic: string;
   readonly #file: AcknowledgedFile;
+  #producer: Producer<Buffer, Buffer, Buffer, Buffer>;
   #count = 0;
+  #unknown = 0;
 
   constructor(bootstrapServers: string, topic: string, file: AcknowledgedFile) {
-    // A batch sent twice would be two acknowledgements of which we see one.
-    this.#producer = new Producer({ clientId: "stream-test", bootstrapBrokers: [bootstrapServers], retries: 0 });
+    this.#bootstrapServers = bootstrapServers;
     this.#topic = topic;
     this.#file = file;
+    this.#producer = this.#newProducer();
+  }
+
+  get file(): AcknowledgedFile {
+    return this.#file;
+  }
+
+  /** How many records may be in the log or not: sending them ended in an error. */
+  get unknown(): number {
+    return this.#unknown;
   }
 
   /** How many records are acknowledged, and on disk as such. */
@@ -22,7 +33,7 @@ export class StreamProducer {
     return this.#count;
   }
 
-  /** Resolves to what was acknowledged; a partition whose batch failed is not among it. */
+  /** Resolves to what was acknowledged: nothing, where sending failed and so nothing is known of any of them. */
   async send(records: readonly SourceRecord[]): Promise<Acknowledged[]> {
     const messages = records.map(({ partition, key, value, headers, timestamp }) => ({
       topic: this.#topic,
@@ -33,7 +44,10 @@ export class StreamProducer {
       value: value as Buffer,
       headers: new Map(headers.map(([name, text]) => [Buffer.from(name), text as Buffer])),
     }));
-    const { offsets = [] } = await this.#producer.send({ messages: messages as never, acks: -1 });
+    const producer = this.#producer;
+    const sent = await producer.send({ messages: messages as never, acks: -1 }).catch(() => undefined);
+    if (sent === undefined) return this.#failed(records, producer);
+    const { offsets = [] } = sent;
     const next = new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));
     const acknowledged: Acknowledged[] = [];
     for (const record of records) {
@@ -50,9 +64,31 @@ export class StreamProducer {
   close(): Promise<void> {
     return this.#producer.close();
   }
+
+  /** Forgets what it knows of the brokers, too: their leaders may be others by now. */
+  async #failed(
+    records: readonly SourceRecord[],
+    producer: Producer<Buffer, Buffer, Buffer, Buffer>,
+  ): Promise<Acknowledged[]> {
+    this.#file.appendUnknown(records);
+    this.#unknown += records.length;
+    if (this.#producer === producer) {
+      this.#producer = this.#newProducer();
+      void producer.close(true).catch(() => undefined);
+    }
+    await sleep(AFTER_FAILURE_MS);
+    return [];
+  }
+
+  #newProducer() {
+    const bootstrapBrokers = this.#bootstrapServers.split(",");
+    // A batch sent twice would be two acknowledgements of which we see one.
+    return new Producer<Buffer, Buffer, Buffer, Buffer>({ clientId: "stream-test", bootstrapBrokers, retries: 0 });
+  }
 }
 
 const BATCH = 250;
+const AFTER_FAILURE_MS = 500;
 
 /** Sends `count` records at `perSecond`, or slower where Kafka is. */
 export async function produceAll(

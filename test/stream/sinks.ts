@@ -3,28 +3,35 @@ import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SinkConfigInput } from "../../sink/config.ts";
-import { type Proxy, startProxy } from "./proxy.ts";
+import type { Address } from "../faults/network.ts";
+import { type Proxy, startProxy } from "../faults/postgres-proxy.ts";
+import type { Sabotage } from "../faults/sabotage.ts";
 
 const main = join(import.meta.dirname, "../../sink/main.ts");
+const sabotage = join(import.meta.dirname, "../faults/sabotage.ts");
 
 /** One sink process behind a proxy of its own. */
 export interface Sink {
   readonly name: string;
+  readonly pid: number;
   readonly proxy: Proxy;
   readonly running: boolean;
   /** Stopped by SIGSTOP and not continued. */
   readonly frozen: boolean;
   freeze(): void;
   thaw(): void;
+  /** What it wrote to its log so far. */
+  log(): string;
+  sabotage(what: Sabotage): void;
   kill(): Promise<void>;
-  /** SIGTERM; resolves to the exit code, null where it had to be killed. */
-  terminate(): Promise<number | null>;
+  /** SIGTERM, and SIGKILL after `graceMs`; resolves to the exit code, null where it had to be killed. */
+  terminate(graceMs?: number): Promise<number | null>;
 }
 
 export interface SinkOptions {
   readonly name: string;
   readonly dir: string;
-  readonly postgres: { readonly host: string; readonly port: number };
+  readonly postgres: Address;
   readonly config: (proxyPort: number) => SinkConfigInput;
 }
 
@@ -37,25 +44,27 @@ export async function startSink({ name, dir, postgres, config }: SinkOptions): P
   writeFileSync(file, JSON.stringify(config(proxy.port)), { mode: 0o600 });
   const logFile = join(dir, `${name}.log`);
   const log = openSync(logFile, "a");
-  const child = spawn(process.execPath, [main, "consume"], {
-    env: { ...process.env, CONFIG_PATH: file, NODE_OPTIONS: "" },
-    stdio: ["ignore", log, log],
+  const child = spawn(process.execPath, ["--import", sabotage, main, "consume"], {
+    env: { ...process.env, CONFIG_PATH: file, POD_NAME: name, NODE_OPTIONS: "" },
+    stdio: ["ignore", log, log, "ipc"],
   });
   closeSync(log);
   if (child.pid === undefined) throw new Error(`Sink ${name} did not start`);
-  return new SinkProcess(name, child, proxy, logFile);
+  return new SinkProcess(name, child.pid, child, proxy, logFile);
 }
 
 class SinkProcess implements Sink {
   readonly name: string;
+  readonly pid: number;
   readonly proxy: Proxy;
   readonly #log: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
   #frozen = false;
 
-  constructor(name: string, child: ChildProcess, proxy: Proxy, log: string) {
+  constructor(name: string, pid: number, child: ChildProcess, proxy: Proxy, log: string) {
     this.name = name;
+    this.pid = pid;
     this.#log = log;
     this.proxy = proxy;
     this.#child = child;
@@ -81,16 +90,24 @@ class SinkProcess implements Sink {
     this.#frozen = false;
   }
 
+  log(): string {
+    return readFileSync(this.#log, "utf8");
+  }
+
+  sabotage(what: Sabotage): void {
+    this.#child.send(what);
+  }
+
   async kill(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#ended;
   }
 
-  async terminate(): Promise<number | null> {
+  async terminate(graceMs = DRAIN_MS): Promise<number | null> {
     if (this.#frozen) this.thaw();
     await this.#begun();
     this.#child.kill("SIGTERM");
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), DRAIN_MS);
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), graceMs);
     const code = await this.#ended;
     clearTimeout(timer);
     return code;
@@ -99,7 +116,7 @@ class SinkProcess implements Sink {
   /** Node ends at once on a SIGTERM that comes before anything listens for it; that would say nothing about the sink. */
   async #begun(): Promise<void> {
     for (let look = 0; look < 100 && this.running; look++) {
-      if (readFileSync(this.#log, "utf8").includes("Audit system initialized")) return;
+      if (this.log().includes("Audit system initialized")) return;
       await sleep(100);
     }
   }

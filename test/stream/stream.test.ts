@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { startPostgres } from "../../hack/servers/postgres.ts";
 import { stateFolder } from "../../hack/servers/registry.ts";
+import { fullSchedule } from "../faults/transactions.ts";
 import { sharedServers } from "../support/servers.ts";
-import { fullSchedule } from "./faults.ts";
+import { Random } from "./random.ts";
 import { runStream, type StreamOptions } from "./stream.ts";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
@@ -30,15 +31,16 @@ test.for<{ name: string; options: Pick<StreamOptions, "events" | "faults" | "cli
   const dir = mkdtempSync(join(stateFolder, "stream-"));
   const [bootstrapServers = ""] = sharedServers().kafka.bootstrapServers;
   const postgres = await startPostgres({ major, dir: join(dir, "postgres") });
-  onTestFinished(async ({ task }) => {
-    await postgres.remove();
+  onTestFinished(({ task }) => {
     // What happened is kept where it went wrong.
     if (task.result?.state === "pass") rmSync(dir, { recursive: true, force: true });
   });
 
   const story: string[] = [];
-  const log = (line: string) => story.push(line);
-  const result = await runStream({ ...options, perSecond: 2_000, seed: SEED, bootstrapServers, postgres, dir, log });
+  const say = (line: string) => story.push(line);
+  const log = { bootstrapServers, sinkBootstrapServers: [bootstrapServers], brokers: [] };
+  const faults = new Random(SEED).shuffle(options.faults);
+  const result = await runStream({ ...options, faults, perSecond: 2_000, seed: SEED, log, postgres, dir, say });
 
   const { verdict, verified, problems } = result;
   const context = `Seed ${SEED}, files in ${dir}\n${story.join("\n")}`;

@@ -2,33 +2,50 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Postgres } from "../../hack/servers/postgres.ts";
 import type { SinkConfigInput } from "../../sink/config.ts";
+import { type FaultName, faults } from "../faults/catalogue.ts";
+import { LedgerServer } from "../faults/ledger-server.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
 import { type Verdict as Verified, verify } from "../verify/verifier.ts";
 import { AcknowledgedFile } from "./acknowledged.ts";
 import { watchCommits } from "./commits.ts";
 import { eventStream, withPoisonHeldBack } from "./events.ts";
-import { type FaultName, faults } from "./faults.ts";
 import { judge, readLedger, uncovered, type Verdict } from "./oracle.ts";
 import { produceAll, StreamProducer } from "./produce.ts";
 import { Random } from "./random.ts";
 import { startSink } from "./sinks.ts";
 import { createTopics, type Topics } from "./topics.ts";
-import { readProgress, SinkPool, until, type World, withSuperuser } from "./world.ts";
+import {
+  type Doses,
+  goesOn,
+  type LogServers,
+  readProgress,
+  SESSION_TIMEOUT_MS,
+  SinkPool,
+  STORE_TIMEOUT_MS,
+  until,
+  type World,
+  withSuperuser,
+} from "./world.ts";
 
 export interface StreamOptions {
   readonly seed: number;
   /** At least so many; more while faults are still under way. */
   readonly events: number;
   readonly perSecond: number;
-  /** Run in an order that the seed decides. */
-  readonly faults: readonly FaultName[];
+  /** One after the other; those of a list in it at the same time. */
+  readonly faults: readonly (FaultName | readonly FaultName[])[];
   readonly client: "platformatic" | "kafkajs";
-  readonly bootstrapServers: string;
-  /** Killed and restarted: nobody else's. */
+  readonly log: LogServers;
+  /** Killed, restarted and replaced: nobody else's, and removed at the end. */
   readonly postgres: Postgres;
+  readonly doses?: Partial<Doses>;
+  /** Sinks come and go all the time. Default true. */
+  readonly churn?: boolean;
+  /** Replicas of the topics. Default 1. */
+  readonly replicas?: number;
   /** For configuration, logs and the file of what was acknowledged. */
   readonly dir: string;
-  readonly log: (message: string) => void;
+  readonly say: (message: string) => void;
 }
 
 export interface StreamResult {
@@ -40,6 +57,7 @@ export interface StreamResult {
   readonly seconds: number;
   readonly kills: number;
   readonly rebalances: number;
+  readonly crashPoints: number;
 }
 
 const PARTITIONS = 6;
@@ -49,10 +67,12 @@ const CAUGHT_UP_MS = 120_000;
 
 /** One stream of events under faults, from the first record to the verdict. */
 export async function runStream(options: StreamOptions): Promise<StreamResult> {
-  const { seed, bootstrapServers, postgres, dir } = options;
+  const { seed, dir } = options;
+  const { bootstrapServers } = options.log;
+  const postgres = new LedgerServer(options.postgres);
   const began = performance.now();
   const name = `stream-${seed}-${process.pid}-${Date.now().toString(36)}`;
-  const topics = await createTopics(bootstrapServers, name, PARTITIONS);
+  const topics = await createTopics(bootstrapServers, name, PARTITIONS, options.replicas);
   const database = await createLedgerDatabase(postgres, {
     name: name.replaceAll("-", "_"),
     months: monthsAround(new Date()),
@@ -63,22 +83,24 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
   const sinks = new SinkPool((sink) => startSink({ name: sink, dir, postgres, config }));
   const hold = { poison: false };
   const records = withPoisonHeldBack(eventStream(new Random(seed), PARTITIONS), hold);
-  const log = (message: string) =>
-    options.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${message}`);
+  const say = (message: string) =>
+    options.say(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${message}`);
   const world: World = {
     random: new Random(seed + 1),
-    bootstrapServers,
+    log: options.log,
+    doses: { outageMs: 2_000, crashPoints: 8, ...options.doses },
+    dir,
     topics,
     producer,
     records,
     postgres,
     database,
     sinks,
-    churned: { kills: 0, rebalances: 0 },
+    churned: { kills: 0, rebalances: 0, crashPoints: 0 },
     churn: { mode: "Any" },
     furthest: new Map(),
     hold,
-    log,
+    say,
   };
 
   try {
@@ -90,44 +112,38 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
     await sinks.killAll();
     await producer.close();
     file.close();
-    await database.drop();
     await topics.delete();
+    await postgres.remove();
   }
 }
 
 /** @returns what did not hold while the faults were under way */
-async function underFaults(world: World, { events, perSecond, faults: chosen }: StreamOptions): Promise<string[]> {
-  const { random, log, sinks, producer, records } = world;
+async function underFaults(
+  world: World,
+  { events, perSecond, faults: chosen, churn = true }: StreamOptions,
+): Promise<string[]> {
+  const { random, say, sinks, producer, records } = world;
   const problems: string[] = [];
   const over = new AbortController();
   await sinks.ensure(SINKS);
 
   const producing = (async () => {
     await produceAll(producer, records, { count: events, perSecond, signal: new AbortController().signal });
-    log(`${producer.count} records are acknowledged`);
+    say(`${producer.count} records are acknowledged`);
     await produceAll(producer, records, {
       count: Number.MAX_SAFE_INTEGER,
       perSecond: TRICKLE_PER_SECOND,
       signal: over.signal,
     });
   })();
-  const churning = comeAndGo(world, over.signal);
+  const churning = churn ? comeAndGo(world, over.signal) : undefined;
   const watching = watchCommits(world, world.topics.source, over.signal);
   await until("the sinks settle their first records", 60_000, async () =>
     [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
   );
 
-  for (const name of random.shuffle(chosen)) {
-    log(`Fault ${name}`);
-    try {
-      await faults[name](world);
-    } catch (error) {
-      problems.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
-      log(`Fault ${name} FAILED: ${problems.at(-1)}`);
-      await world.topics.setDeadLettersWritable(true);
-    }
-    world.churn.mode = "Any";
-    world.hold.poison = false;
+  for (const step of chosen) {
+    problems.push(...(typeof step === "string" ? await alone(world, step) : await together(world, step)));
     await sleep(random.between(500, 2_000));
   }
   await until("all events are produced", 300_000, () => producer.count >= events);
@@ -136,8 +152,37 @@ async function underFaults(world: World, { events, perSecond, faults: chosen }: 
   return [...problems, ...(await watching)];
 }
 
+/** @returns why the fault's own check failed */
+async function alone(world: World, name: FaultName): Promise<string[]> {
+  world.say(`Fault ${name} (row ${faults[name].row})`);
+  const began = performance.now();
+  try {
+    await faults[name].run(world);
+    world.say(`Fault ${name} is over after ${Math.round(performance.now() - began)} ms`);
+    return [];
+  } catch (error) {
+    const problem = `${name}: ${error instanceof Error ? error.message : String(error)}`;
+    world.say(`Fault ${name} FAILED: ${problem}`);
+    await world.topics.setDeadLettersWritable(true);
+    return [problem];
+  } finally {
+    world.churn.mode = "Any";
+    world.hold.poison = false;
+  }
+}
+
+/** What each of them waits for may be prevented by the others: only what the ledger says in the end counts. */
+async function together(world: World, names: readonly FaultName[]): Promise<string[]> {
+  world.say(`At the same time: ${names.join(", ")}`);
+  const ended = await Promise.allSettled(names.map((name) => faults[name].run(world)));
+  for (const result of ended) if (result.status === "rejected") world.say(`Not seen to its end: ${result.reason}`);
+  world.churn.mode = "Any";
+  await goesOn(world, 120_000);
+  return [];
+}
+
 /** Sinks come and go all the time: killed, ended in order, or joined by one more. */
-async function comeAndGo({ random, sinks, churn, churned, log }: World, signal: AbortSignal): Promise<void> {
+async function comeAndGo({ random, sinks, churn, churned, say }: World, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(random.between(2_500, 5_000), undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
@@ -146,34 +191,34 @@ async function comeAndGo({ random, sinks, churn, churned, log }: World, signal: 
     const kind = random.pick(churn.mode === "Any" ? ["kill", "kill", "terminate", "join"] : ["terminate", "join"]);
     churned.rebalances += 1;
     if (working.length < SINKS || (kind === "join" && working.length <= SINKS)) {
-      log(`${(await sinks.add()).name} joins`);
+      say(`${(await sinks.add()).name} joins`);
       continue;
     }
     const sink = random.pick(working);
     if (kind === "kill") {
       churned.kills += 1;
-      log(`${sink.name} is killed`);
+      say(`${sink.name} is killed`);
       await sinks.kill(sink);
     } else {
       // Not awaited: others take over while it drains.
-      void sinks.terminate(sink).then((code) => log(`${sink.name} ended in order with ${code}`));
+      void sinks.terminate(sink).then((code) => say(`${sink.name} ended in order with ${code}`));
     }
     await sinks.ensure(SINKS);
   }
 }
 
 async function healed(world: World): Promise<void> {
-  const { sinks, topics, log } = world;
+  const { sinks, topics, say } = world;
   await sinks.ensure(SINKS);
   const ends = await topics.ends();
   const tookMs = await until("every offset is settled", CAUGHT_UP_MS, async () => {
     const progress = await readProgress(world);
     return ends.every((end, partition) => (progress.get(partition)?.nextOffset ?? 0) >= end);
   }).catch((error: unknown) => {
-    log(String(error));
+    say(String(error));
     return Number.NaN;
   });
-  log(`Lag is 0 after ${Math.round(tookMs)} ms`);
+  say(`Lag is 0 after ${Math.round(tookMs)} ms`);
 }
 
 async function settled(world: World, file: AcknowledgedFile, problems: string[]) {
@@ -187,7 +232,7 @@ async function settled(world: World, file: AcknowledgedFile, problems: string[])
   const verdict = judge(file.readAll(), ledger, await topics.readDeadLetters(), topics.topicId);
   const broker = [
     "--bootstrap",
-    world.bootstrapServers,
+    world.log.bootstrapServers,
     "--topic",
     topics.source,
     "--dlq",
@@ -206,7 +251,7 @@ function monthsAround(now: Date): string[] {
 }
 
 function sinkConfig(
-  { client, bootstrapServers }: StreamOptions,
+  { client, log }: StreamOptions,
   topics: Topics,
   { name, writer }: LedgerDatabase,
   port: number,
@@ -216,9 +261,9 @@ function sinkConfig(
     // A group named as the topic: one run, one group.
     source: { topic: topics.source, groupId: topics.source, deadLetterTopic: topics.deadLetters },
     kafka: {
-      bootstrapServers: [bootstrapServers],
+      bootstrapServers: [...log.sinkBootstrapServers],
       client,
-      sessionTimeout: 6_000,
+      sessionTimeout: SESSION_TIMEOUT_MS,
       heartbeatInterval: 1_000,
       rebalanceTimeout: 6_000,
     },
@@ -228,7 +273,7 @@ function sinkConfig(
       flushInterval: 250,
       retry: { initial: 200, max: 2_000 },
       circuitBreaker: { failures: 5, openFor: 1_000 },
-      timeout: 30_000,
+      timeout: STORE_TIMEOUT_MS,
     },
     admin: { host: "127.0.0.1", port: 0 },
     drainTimeout: 15_000,

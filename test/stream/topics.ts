@@ -15,6 +15,17 @@ export interface Topics {
   readonly deadLetters: string;
   readonly topicId: string;
   readonly partitions: number;
+  /** The broker that leads the partition now. */
+  leader(partition: number): Promise<number>;
+  /** Whether each partition has that many replicas in sync. */
+  inSync(replicas: number): Promise<boolean>;
+  addPartition(): Promise<void>;
+  /** Deletes what is before `offset`, as retention does. */
+  deleteBefore(partition: number, offset: number): Promise<void>;
+  /** As if its offsets had expired. It must have no member. */
+  forgetGroup(groupId: string): Promise<void>;
+  setSourceConfig(name: string, value: string): Promise<void>;
+  setDeadLettersConfig(name: string, value: string): Promise<void>;
   /** The offset after the last one, by partition. */
   ends(): Promise<number[]>;
   /** Offsets the group committed, by partition; −1 where none. */
@@ -34,8 +45,17 @@ export interface DeadLetter {
 const MAX_MESSAGE_BYTES = 1_048_576;
 const DEAD_LETTER_MAX_BYTES = MAX_MESSAGE_BYTES + 65_536;
 
-export async function createTopics(bootstrapServers: string, name: string, partitions: number): Promise<Topics> {
-  const kafka = new Kafka({ clientId: "stream-test", brokers: [bootstrapServers], logLevel: logLevel.NOTHING });
+export async function createTopics(
+  bootstrapServers: string,
+  name: string,
+  partitionsAtFirst: number,
+  replicationFactor = 1,
+): Promise<Topics> {
+  const kafka = new Kafka({
+    clientId: "stream-test",
+    brokers: bootstrapServers.split(","),
+    logLevel: logLevel.NOTHING,
+  });
   const admin = kafka.admin();
   await admin.connect();
   const deadLetters = `${name}.dlq`;
@@ -43,15 +63,53 @@ export async function createTopics(bootstrapServers: string, name: string, parti
   const configEntries = [{ name: "max.message.bytes", value: String(DEAD_LETTER_MAX_BYTES) }];
   await admin.createTopics({
     topics: [
-      { topic: name, numPartitions: partitions, replicationFactor: 1, configEntries: [appendTime] },
-      { topic: deadLetters, numPartitions: 1, replicationFactor: 1, configEntries },
+      { topic: name, numPartitions: partitionsAtFirst, replicationFactor, configEntries: [appendTime] },
+      { topic: deadLetters, numPartitions: 1, replicationFactor, configEntries },
     ],
   });
+
+  let partitions = partitionsAtFirst;
+  const setConfig = (topic: string) => async (option: string, value: string) => {
+    const kept = topic === name ? [appendTime] : configEntries;
+    const changed = [...kept.filter((entry) => entry.name !== option), { name: option, value }];
+    const resource = { type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries: changed };
+    await admin.alterConfigs({ validateOnly: false, resources: [resource] });
+  };
 
   return {
     source: name,
     deadLetters,
-    partitions,
+    get partitions() {
+      return partitions;
+    },
+    setSourceConfig: setConfig(name),
+    setDeadLettersConfig: setConfig(deadLetters),
+
+    async leader(partition) {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [name] });
+      const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition);
+      if (found === undefined) throw new Error(`Kafka names no leader of partition ${partition}`);
+      return found.leader;
+    },
+
+    async inSync(replicas) {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [name, deadLetters] });
+      return topics.every((topic) => topic.partitions.every(({ isr }) => isr.length === replicas));
+    },
+
+    async addPartition() {
+      partitions += 1;
+      await admin.createPartitions({ topicPartitions: [{ topic: name, count: partitions }] });
+    },
+
+    async deleteBefore(partition, offset) {
+      await admin.deleteTopicRecords({ topic: name, partitions: [{ partition, offset: String(offset) }] });
+    },
+
+    async forgetGroup(groupId) {
+      await admin.deleteGroups([groupId]);
+    },
+
     topicId: await readTopicId(bootstrapServers, name),
 
     async ends() {
@@ -70,15 +128,8 @@ export async function createTopics(bootstrapServers: string, name: string, parti
       );
     },
 
-    async setDeadLettersWritable(writable) {
-      const value = String(writable ? DEAD_LETTER_MAX_BYTES : 1);
-      const resource = {
-        type: kafkajs.ConfigResourceTypes.TOPIC,
-        name: deadLetters,
-        configEntries: [{ name: "max.message.bytes", value }],
-      };
-      await admin.alterConfigs({ validateOnly: false, resources: [resource] });
-    },
+    setDeadLettersWritable: (writable) =>
+      setConfig(deadLetters)("max.message.bytes", String(writable ? DEAD_LETTER_MAX_BYTES : 1)),
 
     readDeadLetters: () =>
       readAll(kafka, deadLetters, async () => Number((await admin.fetchTopicOffsets(deadLetters))[0]?.high ?? 0)),
@@ -96,7 +147,7 @@ function byPartition(partitions: number, found: readonly (readonly [partition: n
 }
 
 async function readTopicId(bootstrapServers: string, topic: string): Promise<string> {
-  const admin = new Admin({ clientId: "stream-test", bootstrapBrokers: [bootstrapServers] });
+  const admin = new Admin({ clientId: "stream-test", bootstrapBrokers: bootstrapServers.split(",") });
   try {
     const id = (await admin.metadata({ topics: [topic] })).topics.get(topic)?.id;
     if (id === undefined) throw new Error(`Kafka gave no id for topic ${topic}`);

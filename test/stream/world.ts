@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
-import type { Postgres } from "../../hack/servers/postgres.ts";
+import type { Kafka } from "../../hack/servers/kafka.ts";
+import type { KafkaProxy } from "../faults/kafka-proxy.ts";
+import type { LedgerServer } from "../faults/ledger-server.ts";
+import type { SmallDisk } from "../faults/small-disk.ts";
 import type { LedgerDatabase } from "../support/ledger-database.ts";
 import type { SourceRecord } from "./events.ts";
 import type { StreamProducer } from "./produce.ts";
@@ -8,25 +11,54 @@ import type { Random } from "./random.ts";
 import type { Sink } from "./sinks.ts";
 import type { Topics } from "./topics.ts";
 
+/** Of every sink's configuration. */
+export const SESSION_TIMEOUT_MS = 6_000;
+export const STORE_TIMEOUT_MS = 10_000;
+
+/** The brokers of a run. */
+export interface LogServers {
+  /** Where the run's own clients connect. */
+  readonly bootstrapServers: string;
+  /** Where the sinks do. */
+  readonly sinkBootstrapServers: readonly string[];
+  /** Those that may be stopped; none where the broker is shared with others. */
+  readonly brokers: readonly Kafka[];
+  /** Between the sinks and the only broker. */
+  readonly proxy?: KafkaProxy;
+  /** Where the only broker has its data. */
+  readonly disk?: SmallDisk | undefined;
+}
+
+/** How much of each fault. */
+export interface Doses {
+  /** How long a server stays away, where no more than that is needed. */
+  readonly outageMs: number;
+  /** How many messages of the store's protocol a sink is killed at. */
+  readonly crashPoints: number;
+}
+
 /** What a fault can reach. */
 export interface World {
   readonly random: Random;
-  readonly bootstrapServers: string;
+  readonly log: LogServers;
+  readonly doses: Doses;
+  /** For what a fault needs on disk. */
+  readonly dir: string;
   readonly topics: Topics;
   readonly producer: StreamProducer;
   readonly records: Iterator<SourceRecord>;
-  readonly postgres: Postgres;
+  readonly postgres: LedgerServer;
   readonly database: LedgerDatabase;
   readonly sinks: SinkPool;
   /** How often sinks were killed, and how often they came or went at all. */
-  readonly churned: { kills: number; rebalances: number };
+  readonly churned: { kills: number; rebalances: number; crashPoints: number };
   /** What may happen to the sinks meanwhile. Where a successor's time is taken, nobody is killed in between. */
   readonly churn: { mode: "Any" | "Joins" | "None" };
   /** By partition, the furthest that was ever settled, be it undone since. */
   readonly furthest: Map<number, number>;
   /** Keeps the stream's own poison back. */
   readonly hold: { poison: boolean };
-  readonly log: (message: string) => void;
+  readonly say: (message: string) => void;
 }
 
 /** progress, by partition. */
@@ -68,6 +100,16 @@ export async function until(what: string, withinMs: number, holds: () => Promise
   return performance.now() - began;
 }
 
+/** Waits until everything that is in the log now is settled: whatever there was is healed. */
+export async function goesOn(world: World, withinMs = 60_000): Promise<number> {
+  const ends = await world.topics.ends();
+  return until("everything that was in the log is settled", withinMs, async () => {
+    await world.sinks.ensure(1);
+    const progress = await readProgress(world).catch(() => undefined);
+    return ends.every((end, partition) => (progress?.get(partition)?.nextOffset ?? 0) >= end);
+  });
+}
+
 /** The sinks of one run: those that work, and one that is frozen now and then. */
 export class SinkPool {
   readonly #start: (name: string) => Promise<Sink>;
@@ -102,9 +144,10 @@ export class SinkPool {
     await sink.kill();
   }
 
-  async terminate(sink: Sink): Promise<number | null> {
+  /** SIGTERM, and SIGKILL after `graceMs`. */
+  async terminate(sink: Sink, graceMs?: number): Promise<number | null> {
     this.#ending.add(sink);
-    return sink.terminate();
+    return sink.terminate(graceMs);
   }
 
   /** @returns the exit code of each that still ran */

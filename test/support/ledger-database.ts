@@ -19,6 +19,12 @@ export interface LedgerDatabase {
   readonly reader: Login;
   url(login: Login): string;
   connect(login: Login): Promise<pg.Client>;
+  /** The same database on another server, for one piece of work. */
+  connectTo<T>(
+    server: Pick<Server, "host" | "port">,
+    login: Login,
+    work: (client: pg.Client) => Promise<T>,
+  ): Promise<T>;
   drop(): Promise<void>;
 }
 
@@ -71,6 +77,16 @@ function describeDatabase(server: Server, name: string): LedgerDatabase {
       client.on("error", () => undefined);
       await client.connect();
       return client;
+    },
+    async connectTo({ host, port }, login, work) {
+      const client = new pg.Client({ ...connection(login), host, port });
+      client.on("error", () => undefined);
+      await client.connect();
+      try {
+        return await work(client);
+      } finally {
+        await client.end();
+      }
     },
     async drop() {
       await asSuperuser(server, "postgres", async (client) => {

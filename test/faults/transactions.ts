@@ -1,29 +1,37 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { poison } from "./poison.ts";
-import type { Held, Trap } from "./proxy.ts";
-import type { Sink } from "./sinks.ts";
-import { progressOf, readProgress, rememberFurthest, until, type World, withSuperuser } from "./world.ts";
+import { poison } from "../stream/poison.ts";
+import type { Sink } from "../stream/sinks.ts";
+import {
+  goesOn,
+  progressOf,
+  readProgress,
+  rememberFurthest,
+  until,
+  type World,
+  withSuperuser,
+} from "../stream/world.ts";
+import type { Fault } from "./fault.ts";
+import type { Held, Trap } from "./postgres-proxy.ts";
 
-/** Each does its harm, shows that what must hold held, and leaves the world healed. Rejects where it did not hold. */
-export const faults = {
+/** Sinks stopped at chosen points of a transaction, answers lost, a ledger that went back. */
+export const transactions = {
   /** Longer than the session timeout, then continued: its transaction must be refused. */
-  zombie: (world: World) => freeze(world, "BeforeSettle", "continue"),
-  frozenInsideCopy: (world: World) => freeze(world, "InsideCopy", "kill"),
-  frozenInsideCopyThenContinued: (world: World) => freeze(world, "InsideCopy", "continue"),
-  frozenBetweenStatements: (world: World) => freeze(world, "AfterIds", "continue"),
-  newcomerFrozenBetweenStatements: freezeNewcomer,
-  frozenBeforeCommit: (world: World) => freeze(world, "BeforeCommit", "continue"),
-  commitAnswerLost,
-  postgresKilled,
-  setBack,
-  deadLettersUnwritable,
-} as const satisfies Record<string, (world: World) => Promise<void>>;
+  zombie: { row: 16, run: (world) => freeze(world, "BeforeSettle", "continue") },
+  frozenInsideCopy: { row: 16, run: (world) => freeze(world, "InsideCopy", "kill") },
+  frozenInsideCopyThenContinued: { row: 16, run: (world) => freeze(world, "InsideCopy", "continue") },
+  frozenBetweenStatements: { row: 16, run: (world) => freeze(world, "AfterIds", "continue") },
+  newcomerFrozenBetweenStatements: { row: 16, run: freezeNewcomer },
+  frozenBeforeCommit: { row: 16, run: (world) => freeze(world, "BeforeCommit", "continue") },
+  commitAnswerLost: { row: 25, run: commitAnswerLost },
+  postgresKilled: { row: 23, run: postgresKilled },
+  setBack: { row: 24, run: setBack },
+  deadLettersUnwritable: { row: 19, run: deadLettersUnwritable },
+  terminatedInFlush: { row: 41, run: terminatedInFlush },
+} as const satisfies Record<string, Fault>;
 
-export type FaultName = keyof typeof faults;
-
-/** Every fault at least once, the short ones more often. */
-export const fullSchedule: readonly FaultName[] = [
-  ...(Object.keys(faults) as FaultName[]),
+/** Each of them, and the short ones more often. */
+export const fullSchedule: readonly (keyof typeof transactions)[] = [
+  ...(Object.keys(transactions) as (keyof typeof transactions)[]),
   "commitAnswerLost",
   "commitAnswerLost",
   "commitAnswerLost",
@@ -37,7 +45,7 @@ const TRAP_MS = 30_000;
 const HOLDS_LOCKS: readonly Trap[] = ["AfterIds", "BeforeCommit"];
 
 /** Holds the next sink that gets to the trap. The connection is held before the sink is stopped, so it is stopped there. */
-async function trapAny(
+export async function trapAny(
   world: World,
   trap: Trap,
   freezeIt: boolean,
@@ -98,7 +106,7 @@ async function showSuccessor(
     const now = await readProgress(world);
     return behind.every(([partition, { nextOffset }]) => (now.get(partition)?.nextOffset ?? 0) > nextOffset);
   });
-  world.log(
+  world.say(
     `${sink.name} stopped at ${trap}; others went on in ${behind.length} partitions after ${Math.round(tookMs)} ms`,
   );
 
@@ -111,20 +119,32 @@ async function showSuccessor(
   await Promise.race([answer, sleep(2_000)]);
   sink.thaw();
   const code = await answer;
-  world.log(`${sink.name} continued; its transaction was answered with ${code || "COMMIT"}`);
+  world.say(`${sink.name} continued; its transaction was answered with ${code || "COMMIT"}`);
   if (code === "") throw new Error(`${sink.name}, stopped at ${trap} and replaced, could still commit`);
 }
 
 async function commitAnswerLost(world: World): Promise<void> {
   const { sink } = await trapAny(world, "CommitAnswerLost", false);
-  world.log(`${sink.name} was not told that its transaction is committed`);
+  world.say(`${sink.name} was not told that its transaction is committed`);
+}
+
+/** The grace is over before what is under way can be. */
+async function terminatedInFlush(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const { sink, held } = await trapAny(world, "BeforeSettle", false);
+  const code = await world.sinks.terminate(sink, 1_000);
+  held.cut();
+  await world.sinks.ensure(2);
+  world.say(`${sink.name} was told to end in the middle of a flush, killed after a second (${code}); all went on`);
+  await goesOn(world);
 }
 
 async function postgresKilled(world: World): Promise<void> {
-  await world.postgres.kill();
-  await sleep(world.random.between(500, 3_000));
-  await world.postgres.restart();
-  world.log("PostgreSQL was killed and is back");
+  const { current } = world.postgres;
+  await current.kill();
+  await sleep(world.doses.outageMs);
+  await current.restart();
+  world.say(`PostgreSQL was killed and back after ${world.doses.outageMs} ms`);
 }
 
 /**
@@ -170,14 +190,14 @@ async function setBack(world: World): Promise<void> {
     await client.query("COMMIT");
     return rows;
   });
-  world.log(`The ledger went back by ${lost} rows under the running sinks`);
+  world.say(`The ledger went back by ${lost} rows under the running sinks`);
 }
 
 const TABLES = ["events", "skipped", "conflicts", "event_ids", "progress"];
 
 /** Poison holds its own partition and no other, for as long as it cannot be put aside. */
 async function deadLettersUnwritable(world: World): Promise<void> {
-  const { topics, producer, random, hold, log } = world;
+  const { topics, producer, random, hold, say } = world;
   hold.poison = true;
   const ends = await topics.ends();
   await until("the stream's own poison is out of the way", 60_000, async () => {
@@ -212,7 +232,7 @@ async function deadLettersUnwritable(world: World): Promise<void> {
   const heldMs = await until("the partition goes on once dead letters can be written", 60_000, async () => {
     return (await reached(partition)) > acknowledged.offset;
   });
-  log(
+  say(
     `Partition ${partition} stood at its poison while the others went on, and left it ${Math.round(heldMs)} ms after`,
   );
 }

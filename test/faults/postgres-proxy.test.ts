@@ -1,8 +1,8 @@
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sharedServers } from "../support/servers.ts";
-import { MessageReader } from "./messages.ts";
-import { type Proxy, startProxy } from "./proxy.ts";
+import { MessageReader } from "./postgres-messages.ts";
+import { type Proxy, startProxy } from "./postgres-proxy.ts";
 
 const server = sharedServers().postgres18;
 let proxy: Proxy;

@@ -1,5 +1,5 @@
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { commandOf, errorCodeOf, type Message, MessageReader, portalOf } from "./messages.ts";
+import { type Address, type Cable, type Direction, Network } from "./network.ts";
+import { commandOf, errorCodeOf, type Message, MessageReader, portalOf } from "./postgres-messages.ts";
 
 /**
  * Where a sink's transaction is stopped, or its connection cut:
@@ -21,9 +21,12 @@ export interface Held {
 
 export interface Proxy {
   readonly port: number;
+  readonly network: Network;
   /** Springs once, at the next connection that gets there. `onHeld` runs before anything else can go through. */
   arm(trap: Trap, onHeld: () => void): Promise<Held>;
   disarm(): void;
+  /** Called before the n-th message from now on, in either direction, goes through; that message and all after it do not. */
+  onMessage(n: number, reached: (message: string) => void): void;
   close(): Promise<void>;
 }
 
@@ -35,19 +38,18 @@ interface Armed {
   readonly spring: (held: Held) => void;
 }
 
-/** Stands between one sink and PostgreSQL on loopback, and knows the protocol's messages. */
-export async function startProxy(target: { host: string; port: number }): Promise<Proxy> {
-  const links = new Set<Link>();
-  const state: { armed: Armed | undefined } = { armed: undefined };
-  const server = createServer((client) => {
-    const link = new Link(client, connect(target.port, target.host), state);
-    links.add(link);
-    void link.closed.then(() => links.delete(link));
-  });
-  const port = await listen(server);
+interface State {
+  armed: Armed | undefined;
+  countdown: { left: number; reached: (message: string) => void } | undefined;
+}
 
+/** Stands between one sink and PostgreSQL on loopback, and knows the protocol's messages. */
+export async function startProxy(target: Address): Promise<Proxy> {
+  const state: State = { armed: undefined, countdown: undefined };
+  const network = new Network(target, (cable) => new Link(cable, state));
   return {
-    port,
+    port: await network.listen(),
+    network,
     arm(trap, onHeld) {
       const { promise, resolve } = Promise.withResolvers<Held>();
       const spring = (held: Held) => {
@@ -59,33 +61,22 @@ export async function startProxy(target: { host: string; port: number }): Promis
     },
     disarm() {
       state.armed = undefined;
+      state.countdown = undefined;
     },
-    async close() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const link of links) link.cut();
-      await closed;
+    onMessage(n, reached) {
+      state.countdown = { left: n, reached };
     },
+    close: () => network.close(),
   };
-}
-
-function listen(server: Server): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      if (address === null || typeof address === "string") reject(new Error("No port"));
-      else resolve(address.port);
-    });
-  });
 }
 
 /** One connection of the client and its counterpart to the server. */
 class Link implements Held {
-  readonly #client: Socket;
-  readonly #server: Socket;
-  readonly #state: { armed: Armed | undefined };
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #cable: Cable;
+  readonly #state: State;
   readonly #resumed = Promise.withResolvers<string>();
+  readonly #fromClient = new MessageReader("client");
+  readonly #fromServer = new MessageReader("server");
   /** What the client sent since the trap sprang; undefined while nothing is held. */
   #held: Buffer[] | undefined;
   #watching = false;
@@ -94,37 +85,46 @@ class Link implements Held {
   #executed = 0;
   #completed = 0;
 
-  constructor(client: Socket, server: Socket, state: { armed: Armed | undefined }) {
-    this.#client = client;
-    this.#server = server;
+  constructor(cable: Cable, state: State) {
+    this.#cable = cable;
     this.#state = state;
-    for (const socket of [client, server]) {
-      socket.setNoDelay(true);
-      socket.on("error", () => this.cut());
-      socket.on("close", () => this.cut());
-    }
-    const fromClient = new MessageReader("client");
-    const fromServer = new MessageReader("server");
-    client.on("data", (chunk) => fromClient.read(chunk).forEach((message) => this.#toServer(message)));
-    server.on("data", (chunk) => this.#toClient(fromServer.read(chunk)));
+    void cable.closed.then(() => this.#resumed.resolve("08006"));
   }
 
-  get closed(): Promise<void> {
-    return this.#closed.promise;
+  fromClient(bytes: Buffer): void {
+    for (const message of this.#fromClient.read(bytes)) {
+      if (this.#counted("ToServer", message)) this.#toServer(message);
+    }
+  }
+
+  fromServer(bytes: Buffer): void {
+    for (const message of this.#fromServer.read(bytes)) {
+      if (this.#counted("ToClient", message)) this.#toClient(message);
+    }
   }
 
   resume(): Promise<string> {
     this.#watching = true;
-    for (const bytes of this.#held ?? []) this.#server.write(bytes);
-    this.#held = undefined;
+    this.#release();
     return this.#resumed.promise;
   }
 
   cut(): void {
-    this.#client.destroy();
-    this.#server.destroy();
-    this.#closed.resolve();
-    this.#resumed.resolve("08006");
+    this.#cable.cut();
+  }
+
+  #release(): void {
+    for (const bytes of this.#held ?? []) this.#cable.send("ToServer", bytes);
+    this.#held = undefined;
+  }
+
+  /** Whether the message goes through: the one that is waited for does not, and neither does any after it. */
+  #counted(direction: Direction, { type }: Message): boolean {
+    const { countdown } = this.#state;
+    if (countdown === undefined) return true;
+    countdown.left -= 1;
+    if (countdown.left === 0) countdown.reached(`${type || "startup"} ${direction}`);
+    return countdown.left > 0;
   }
 
   #toServer(message: Message): void {
@@ -136,13 +136,13 @@ class Link implements Held {
     if (passed === undefined) {
       if (message.type === "S") this.#executed = 0;
       if (message.type === "E") this.#executed += 1;
-      this.#server.write(message.bytes);
+      this.#cable.send("ToServer", message.bytes);
       return;
     }
-    if (passed > 0) this.#server.write(message.bytes.subarray(0, passed));
+    if (passed > 0) this.#cable.send("ToServer", message.bytes.subarray(0, passed));
     this.#held = [message.bytes.subarray(passed)];
     this.#probing = this.#executed > 0 && passed === 0;
-    if (this.#probing) this.#server.write(FLUSH);
+    if (this.#probing) this.#cable.send("ToServer", FLUSH);
     else this.#spring();
   }
 
@@ -150,8 +150,7 @@ class Link implements Held {
   #probed(message: Message): void {
     if (errorCodeOf(message) !== undefined || this.#state.armed === undefined) {
       this.#probing = false;
-      for (const bytes of this.#held ?? []) this.#server.write(bytes);
-      this.#held = undefined;
+      this.#release();
     } else if (this.#completed === this.#executed) {
       this.#probing = false;
       this.#spring();
@@ -175,22 +174,20 @@ class Link implements Held {
     }
   }
 
-  #toClient(messages: readonly Message[]): void {
-    for (const message of messages) {
-      const command = commandOf(message);
-      if (command !== undefined) this.#completed += 1;
-      if (message.type === "Z") this.#completed = 0;
-      if (this.#probing) this.#probed(message);
-      if (command === "COMMIT" && this.#state.armed?.trap === "CommitAnswerLost") {
-        this.#spring();
-        this.cut();
-        return;
-      }
-      if (this.#watching && command === "COMMIT") this.#resumed.resolve("");
-      const code = errorCodeOf(message);
-      if (this.#watching && code !== undefined) this.#resumed.resolve(code);
-      this.#client.write(message.bytes);
+  #toClient(message: Message): void {
+    const command = commandOf(message);
+    if (command !== undefined) this.#completed += 1;
+    if (message.type === "Z") this.#completed = 0;
+    if (this.#probing) this.#probed(message);
+    if (command === "COMMIT" && this.#state.armed?.trap === "CommitAnswerLost") {
+      this.#spring();
+      this.cut();
+      return;
     }
+    if (this.#watching && command === "COMMIT") this.#resumed.resolve("");
+    const code = errorCodeOf(message);
+    if (this.#watching && code !== undefined) this.#resumed.resolve(code);
+    this.#cable.send("ToClient", message.bytes);
   }
 
   #spring(): void {

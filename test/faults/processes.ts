@@ -1,0 +1,105 @@
+import { execFileSync } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { goesOn, SESSION_TIMEOUT_MS, until, type World } from "../stream/world.ts";
+import type { Fault } from "./fault.ts";
+
+/** What happens to the sinks' processes. */
+export const processes = {
+  rebalanceStorm: { row: 15, run: rebalanceStorm },
+  killedAtAnyMessage: { row: 40, run: killedAtAnyMessage },
+  clockJumps: { row: 44, run: clockJumps },
+  eventLoopStalled: { row: 46, run: eventLoopStalled },
+  filesExhausted: { row: 46, unavailable: prlimitUnavailable, run: filesExhausted },
+} as const satisfies Record<string, Fault>;
+
+async function rebalanceStorm(world: World): Promise<void> {
+  const { random, sinks, churned } = world;
+  world.churn.mode = "None";
+  for (let round = 0; round < 12; round += 1) {
+    const { working } = sinks;
+    if (working.length < 3 || random.chance(0.3)) await sinks.add();
+    else if (random.chance(0.5)) await sinks.kill(random.pick(working));
+    else void sinks.terminate(random.pick(working));
+    churned.rebalances += 1;
+    await sleep(random.between(200, 900));
+  }
+  world.say("Sinks came and went 12 times, without time to settle in between");
+  await goesOn(world);
+}
+
+/** Startup, claims, COPY, each statement, each answer: a whole transaction has about forty messages. */
+const MESSAGES = 120;
+
+/** SIGKILL before the n-th message between a sink and the store, in either direction, goes through. */
+async function killedAtAnyMessage(world: World): Promise<void> {
+  const { random, sinks, churned, doses } = world;
+  world.churn.mode = "None";
+  const points: string[] = [];
+  while (points.length < doses.crashPoints) {
+    await sinks.ensure(2);
+    const sink = random.pick(sinks.working);
+    const n = 1 + random.below(MESSAGES);
+    let reached: string | undefined;
+    let killed: Promise<void> | undefined;
+    sink.proxy.onMessage(n, (message) => {
+      reached = message;
+      killed = sinks.kill(sink);
+    });
+    await until(`${sink.name} gets to message ${n}`, 60_000, () => reached !== undefined);
+    await killed;
+    points.push(`${n} ${reached}`);
+  }
+  churned.crashPoints += points.length;
+  world.say(`A sink was killed at each of these messages: ${points.join(", ")}`);
+  await goesOn(world);
+}
+
+const HOUR_MS = 3_600_000;
+
+/** Forward, back by two hours, and true again, within a second each. */
+async function clockJumps(world: World): Promise<void> {
+  world.churn.mode = "None";
+  for (const offsetMs of [HOUR_MS, -HOUR_MS, 0]) {
+    for (const sink of world.sinks.working) sink.sabotage({ kind: "Clock", offsetMs });
+    await sleep(1_000);
+    await goesOn(world);
+  }
+  world.say("The sinks' clocks jumped an hour ahead, two back, and to the truth; each time all went on");
+}
+
+/** Longer than the session timeout, in all sinks at once: no heartbeat, no timer, no answer is seen. */
+async function eventLoopStalled(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const ms = SESSION_TIMEOUT_MS + 4_000;
+  for (const sink of world.sinks.working) sink.sabotage({ kind: "Stall", ms });
+  await sleep(ms);
+  world.say(`The event loop of every sink stood still for ${ms} ms`);
+  await goesOn(world);
+}
+
+const limitFiles = (pid: number, soft: number) => execFileSync("prlimit", ["--pid", String(pid), `--nofile=${soft}:`]);
+
+function prlimitUnavailable(): string | undefined {
+  try {
+    execFileSync("prlimit", ["--version"]);
+    return undefined;
+  } catch {
+    return "there is no prlimit";
+  }
+}
+
+/** What is open stays open and nothing new can be: connections that break cannot be made again. */
+async function filesExhausted(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const { working } = world.sinks;
+  for (const { pid, proxy } of working) {
+    limitFiles(pid, 3);
+    proxy.network.cut();
+  }
+  await sleep(world.doses.outageMs);
+  const refused = working.filter((sink) => sink.log().includes("EMFILE"));
+  for (const { pid } of working) limitFiles(pid, 1_024);
+  if (refused.length === 0) throw new Error("No sink ran out of files");
+  world.say(`${refused.length} sinks had no file left to connect with`);
+  await goesOn(world);
+}
