@@ -274,4 +274,18 @@ export const mutants: readonly Mutant[] = [
     replace: "owner !== undefined",
     tests: ["operator/external/postgres-drift.test.ts"],
   },
+  {
+    name: "rows that a trigger leaves out are not missed",
+    file: "sink/stores/postgres.ts",
+    search: "if (wrong < 0) return;",
+    replace: "if (wrong < 0 || tags.length > 0) return;",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
+  {
+    name: "a session that began read-only is used for ever",
+    file: "sink/stores/postgres-session.ts",
+    search: "if (code === READ_ONLY) return this.#discard(client);",
+    replace: "if (code === READ_ONLY) return;",
+    tests: ["sink/stores/postgres.test.ts"],
+  },
 ];

@@ -128,7 +128,7 @@ async function underFaults(
   await sinks.ensure(SINKS);
 
   const producing = (async () => {
-    await produceAll(producer, records, { count: events, perSecond, signal: new AbortController().signal });
+    await produceAll(producer, records, { count: events, perSecond, signal: over.signal });
     say(`${producer.count} records are acknowledged`);
     await produceAll(producer, records, {
       count: Number.MAX_SAFE_INTEGER,
@@ -138,17 +138,20 @@ async function underFaults(
   })();
   const churning = churn ? comeAndGo(world, over.signal) : undefined;
   const watching = watchCommits(world, world.topics.source, over.signal);
-  await until("the sinks settle their first records", 60_000, async () =>
-    [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
-  );
-
-  for (const step of chosen) {
-    problems.push(...(typeof step === "string" ? await alone(world, step) : await together(world, step)));
-    await sleep(random.between(500, 2_000));
+  try {
+    await until("the sinks settle their first records", 180_000, async () =>
+      [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
+    );
+    for (const step of chosen) {
+      problems.push(...(typeof step === "string" ? await alone(world, step) : await together(world, step)));
+      await sleep(random.between(500, 2_000));
+    }
+    await until("all events are produced", 300_000, () => producer.count >= events);
+  } finally {
+    over.abort();
+    await Promise.allSettled([producing, churning]);
   }
-  await until("all events are produced", 300_000, () => producer.count >= events);
-  over.abort();
-  await Promise.all([producing, churning]);
+  await producing;
   return [...problems, ...(await watching)];
 }
 

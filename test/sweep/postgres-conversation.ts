@@ -1,4 +1,4 @@
-import { type Message, MessageReader } from "../stream/messages.ts";
+import { type Message, MessageReader } from "../faults/postgres-messages.ts";
 import type { Call, Life, Phase } from "./life.ts";
 import type { Conversation } from "./proxy.ts";
 
