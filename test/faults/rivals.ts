@@ -11,10 +11,13 @@ export const rivals = {
   everyErrorCode: { row: 26, run: everyErrorCode },
 } as const satisfies Record<string, Fault>;
 
+/** What the writer is called while its name is away. */
+export const RENAMED = "writer_renamed_by_a_test";
+
 /** Ends every session of the writer, on the server. @returns how many */
 export async function endSessions({ database }: World, client: pg.Client): Promise<number> {
-  const sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
-  return (await client.query(sql, [database.writer.user])).rowCount ?? 0;
+  const sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ($1, $2)";
+  return (await client.query(sql, [database.writer.user, RENAMED])).rowCount ?? 0;
 }
 
 async function sessionsEnded(world: World): Promise<void> {

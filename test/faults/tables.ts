@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { goesOn, readProgress, until, type World, withSuperuser } from "../stream/world.ts";
 import type { Fault } from "./fault.ts";
-import { endSessions } from "./rivals.ts";
+import { endSessions, RENAMED } from "./rivals.ts";
 
 const { escapeIdentifier: quoted, escapeLiteral: literal } = pg;
 
@@ -34,8 +34,8 @@ export const tables = {
   roleGone: {
     row: 29,
     run: holdsWhile((world) => ({
-      harm: `ALTER ROLE ${writer(world)} RENAME TO gone`,
-      heal: `ALTER ROLE gone RENAME TO ${writer(world)}`,
+      harm: `ALTER ROLE ${writer(world)} RENAME TO ${RENAMED}`,
+      heal: `ALTER ROLE ${RENAMED} RENAME TO ${writer(world)}`,
     })),
   },
   databaseGone: { row: 29, run: databaseGone },
@@ -78,8 +78,7 @@ function holdsWhile(statements: (world: World) => { readonly harm: string; reado
       await client.query(harm);
       await endSessions(world, client);
     });
-    await standsStill(world);
-    await withSuperuser(world, (client) => client.query(heal));
+    await standsStill(world).finally(() => withSuperuser(world, (client) => client.query(heal)));
     const tookMs = await goesOn(world);
     world.say(`Nothing was settled meanwhile; all of it ${Math.round(tookMs)} ms after`);
   };

@@ -102,11 +102,16 @@ export async function until(what: string, withinMs: number, holds: () => Promise
 
 /** Waits until everything that is in the log now is settled: whatever there was is healed. */
 export async function goesOn(world: World, withinMs = 60_000): Promise<number> {
-  const ends = await world.topics.ends();
+  // A broker may be electing a leader still.
+  let ends: readonly number[] | undefined;
+  await until("the brokers say where the log ends", withinMs, async () => {
+    ends = await world.topics.ends().catch(() => undefined);
+    return ends !== undefined;
+  });
   return until("everything that was in the log is settled", withinMs, async () => {
     await world.sinks.ensure(1);
     const progress = await readProgress(world).catch(() => undefined);
-    return ends.every((end, partition) => (progress?.get(partition)?.nextOffset ?? 0) >= end);
+    return (ends ?? []).every((end, partition) => (progress?.get(partition)?.nextOffset ?? 0) >= end);
   });
 }
 
