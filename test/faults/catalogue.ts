@@ -28,9 +28,6 @@ export const faults: Readonly<Record<FaultName, Fault>> = all;
 
 export const faultNames = Object.keys(all) as FaultName[];
 
-/** The faults that need nothing but a PostgreSQL of their own. */
-export const anywhere = faultNames.filter((name) => faults[name].on === undefined);
-
 /** Those that heal by themselves and do not mind what else happens: several can be under way at once. */
 export const combinable: readonly FaultName[] = [
   "postgresKilled",
