@@ -32,6 +32,24 @@ const declare =
 
 const remove: Act = ({ store, namespace }) => store.delete({ kind: "AuditPipeline", namespace, name: "audit" });
 
+/** At once; the login before stays good for the overlap of a day. */
+const rotate = declare(
+  { sinks: [ledger({}, { roles: { reader: { login: true } } })] },
+  { "auditpipeline.io/rotate-at": "now" },
+);
+
+const wait =
+  (hours: number): Act =>
+  async ({ clock }) => {
+    clock.aheadMs += hours * 3_600_000;
+  };
+
+/** Somebody cleans up what does not look needed. */
+const loseOwnObjects: Act = async ({ store, namespace }) => {
+  const names = { Deployment: "audit-ledger", ServiceAccount: "audit-ledger", Secret: "audit-ledger-reader" };
+  for (const [kind, name] of Object.entries(names)) await store.delete({ kind, namespace, name });
+};
+
 const reader = ledger({}, { roles: { reader: { login: true } } });
 const allGone = { sinks: [ledger(GONE)], topic: { template: { partitions: 1, deletionPolicy: "Delete" } } };
 
@@ -72,4 +90,7 @@ export const scenarios: readonly Scenario[] = [
     act: declare({ sinks: [ledger(), second(GONE)] }, CONFIRMED),
     whileDead: declare({}, CONFIRMED),
   },
+  { name: "rotate", before: [declare({ sinks: [reader] })], act: rotate },
+  { name: "rotation-ends", before: [declare({ sinks: [reader] }), rotate], act: wait(25) },
+  { name: "owned-objects-deleted", before: [declare({ sinks: [reader] })], act: loseOwnObjects },
 ];

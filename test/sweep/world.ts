@@ -28,6 +28,8 @@ export interface World {
   /** As a user sees the cluster: nothing done here is counted. */
   readonly store: EmbeddedStore;
   readonly receipts: Receipts;
+  /** How far the operators' clock is ahead of the servers'. */
+  readonly clock: { aheadMs: number };
   /** Ports that are different in each world. */
   readonly ports: { readonly kafka: number; readonly postgres: number };
   /** Starts an operator, which works when it is told to. */
@@ -64,6 +66,7 @@ export async function makeWorld(servers: Servers, namespace: string): Promise<Wo
   });
   const receipts = fileReceipts(stateDir);
   const applied: Applied = new Map();
+  const clock = { aheadMs: 0 };
   let current = new Life();
 
   const subject = new RegExp(`${namespace}[A-Za-z0-9._-]*`, "g");
@@ -88,7 +91,8 @@ export async function makeWorld(servers: Servers, namespace: string): Promise<Wo
   const start = (killAt?: KillPoint): RunningOperator => {
     const life = new Life(killAt);
     current = life;
-    const deps = connect(config, mortalReceipts(receipts, life));
+    const connected = connect(config, mortalReceipts(receipts, life));
+    const deps = { ...connected, now: () => new Date(Date.now() + clock.aheadMs) };
     const reconcilers: Reconciler<Resource, Outcome>[] = [auditTopicReconciler(deps), auditPipelineReconciler(deps)];
     return {
       life,
@@ -101,7 +105,7 @@ export async function makeWorld(servers: Servers, namespace: string): Promise<Wo
   };
 
   return {
-    ...{ namespace, servers, store, receipts, ports: { kafka: kafka.port, postgres: postgres.port } },
+    ...{ namespace, servers, store, receipts, clock, ports: { kafka: kafka.port, postgres: postgres.port } },
 
     start,
 
