@@ -288,4 +288,34 @@ export const mutants: readonly Mutant[] = [
     replace: "if (code === READ_ONLY) return;",
     tests: ["sink/stores/postgres.test.ts"],
   },
+  {
+    name: "a crash after a topic's create: the intent was not written before",
+    file: "operator/controllers/ensure-topics.ts",
+    search: "await step.tools.saveStatus(withIntents(step.resource.status, topicLook, deadLetterLook));",
+    replace: "void withIntents;",
+    tests: ["test/sweep/pivotal.test.ts"],
+  },
+  {
+    name: "a crash after a role's create: the marker comes in a transaction of its own",
+    file: "operator/external/postgres-apply.ts",
+    search: "NOLOGIN`);\n",
+    replace: 'NOLOGIN`);\n  await run(client, "COMMIT");\n  await run(client, "BEGIN");\n',
+    tests: ["test/sweep/pivotal.test.ts"],
+  },
+  {
+    name: "a crash after a sink's record is gone: the receipt comes after it",
+    file: "operator/controllers/sink-teardown.ts",
+    search:
+      'await addToReceipt(pipeline, [cluster(config.kind, config.name, "Deleted")], deps);\n  await deleteOwn(pipeline, sink.name, config, tools.store);',
+    replace:
+      'await deleteOwn(pipeline, sink.name, config, tools.store);\n  await addToReceipt(pipeline, [cluster(config.kind, config.name, "Deleted")], deps);',
+    tests: ["test/sweep/pivotal.test.ts"],
+  },
+  {
+    name: "a spec that is not valid holds its resource for ever",
+    file: "operator/controllers/audit-pipeline.ts",
+    search: "teardownPipeline(await salvagedPipeline(pipeline, tools), tools, deps)",
+    replace: "teardownPipeline(pipeline, tools, deps)",
+    tests: ["test/sweep/mutations.test.ts"],
+  },
 ];
