@@ -33,7 +33,7 @@ export const kafkaConfig = z.strictObject({
   sessionTimeout: milliseconds.default(15_000),
   heartbeatInterval: milliseconds.default(3_000),
   rebalanceTimeout: milliseconds.default(20_000),
-  /** Most bytes fetched from one partition at a time; memory is bounded by this and `delivery.batchBytes`. */
+  /** Most bytes fetched from one partition at a time, and half of what one fetch brings; memory is bounded by this and `delivery.batchBytes`. */
   fetchBytesPerPartition: bytes.default(1_048_576),
   /** Most bytes that one record batch may take once decompressed: a partition with a larger one is held as Unreadable. */
   maxDecodedBatchBytes: bytes.default(134_217_728),

@@ -221,7 +221,7 @@ function tenantOf({ events, pipeline }: SinkConfig): string | undefined {
   return events.tenantFrom === "Header" ? undefined : (events.tenant ?? pipeline.namespace);
 }
 
-function readerOptions({ kafka, source, delivery }: SinkConfig) {
+function readerOptions({ kafka, source }: SinkConfig) {
   return {
     topic: source.topic,
     groupId: source.groupId,
@@ -229,7 +229,7 @@ function readerOptions({ kafka, source, delivery }: SinkConfig) {
     rebalanceTimeoutMs: kafka.rebalanceTimeout,
     heartbeatIntervalMs: kafka.heartbeatInterval,
     maxBytesPerPartition: kafka.fetchBytesPerPartition,
-    maxBytes: Math.max(delivery.batchBytes, kafka.fetchBytesPerPartition),
+    maxBytes: 2 * kafka.fetchBytesPerPartition,
     maxDecodedBatchBytes: kafka.maxDecodedBatchBytes,
   };
 }

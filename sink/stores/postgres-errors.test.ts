@@ -46,9 +46,14 @@ describe("an answer of the server", () => {
     ["XX000", "Infrastructure", "internal_error"],
     ["XX001", "Infrastructure", "data_corrupted"],
     ["99999", "Infrastructure", "no code anybody knows"],
-    ["23505", "Infrastructure", "unique_violation, where our statements have none"],
+    ["23505", "Infrastructure", "unique_violation, of a key that somebody added"],
   ])("%s is %s (%s)", ([code, kind]) => {
     expect(toStoreError(answer(code)).kind).toBe(kind);
+  });
+
+  test("23505 is an event that is there already where it is the id ledger's key", () => {
+    expect(toStoreError(answer("23505", "event_ids_3_pkey")).kind).toBe("Mispredicted");
+    expect(toStoreError(answer("23505", "my_own_key")).kind).toBe("Infrastructure");
   });
 
   test("23514 is a missing month without a constraint's name, and a changed table with one", () => {

@@ -2,6 +2,9 @@ import { StoreError, type StoreErrorKind } from "./ledger.ts";
 
 /** division_by_zero: the only way our own statements say that a count is not what it must be. */
 export const MISPREDICTED = "22012";
+const UNIQUE_VIOLATION = "23505";
+/** Of the id ledger's partitions, as the operator makes them. */
+const idKey = /^event_ids_\d+_pkey$/;
 
 /**
  * What an error of the server or the connection means, by its code and never by its text
@@ -16,6 +19,8 @@ export function toStoreError(error: unknown): StoreError {
 
 function kindOf(code: string | undefined, constraint: string | undefined): StoreErrorKind {
   if (code === MISPREDICTED) return "Mispredicted";
+  // An event that is there already. Any other unique key is somebody else's.
+  if (code === UNIQUE_VIOLATION && idKey.test(constraint ?? "")) return "Mispredicted";
   // A missing table partition and a violated CHECK share the code; only the latter names a constraint.
   if (code === "23514" && !constraint) return "MissingMonth";
   // COPY's bytes do not fit the table: somebody changed it, and no record is to blame.

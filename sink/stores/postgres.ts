@@ -28,8 +28,8 @@ export interface PostgresLedgerOptions {
  *
  * A transaction is sent in two parts. The first has every byte: COPY, the rows of `skipped` and `conflicts`, and all
  * parameters of the second, bound to portals. It takes no lock that another sink waits for. The second executes ids,
- * progress and COMMIT: a few hundred bytes in one write, so a client that freezes has sent all of it or nothing. Where a
- * count is not as predicted the server raises, skips to the Sync, and COMMIT is never reached.
+ * progress and COMMIT: a few hundred bytes in one write, so a client that freezes has sent all of it or nothing. Where an
+ * id is there already, or a count is not as predicted, the server raises, skips to the Sync, and COMMIT is never reached.
  */
 export class PostgresLedger implements Ledger {
   readonly #statements: WriteStatements;
@@ -163,7 +163,6 @@ function idValues({ stored }: WritePlan): (string | Buffer)[] {
     binaryArray("uuid", stored, (writer, { item }) => writer.sizedBytes(item.event.key)),
     binaryArray("bytea", stored, (writer, { item }) => writer.sizedBytes(item.event.sha256)),
     binaryArray("timestamptz", stored, (writer, { item }) => writeTimestamp(writer, item.recordedAtMs)),
-    String(stored.length),
   ];
 }
 

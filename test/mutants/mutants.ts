@@ -115,8 +115,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "ids in the order of arrival: two writers deadlock",
     file: STATEMENTS,
-    search: "ORDER BY key\n",
-    replace: "\n",
+    search: "\n      ORDER BY key`",
+    replace: "`",
     tests: ["sink/stores/postgres.test.ts"],
   },
   {
