@@ -23,5 +23,7 @@ process.on("message", (message: Sabotage) => {
   if (message.kind === "Clock") offsetMs = message.offsetMs;
   else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, message.ms);
 });
+// A run that was killed leaves no sinks behind.
+process.on("disconnect", () => process.exit(1));
 // Listening must not keep the sink from ending.
 process.channel?.unref();
