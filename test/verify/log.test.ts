@@ -103,7 +103,11 @@ test.for<{ name: string; forge: (records: SmallRecord[]) => SmallRecord[]; offse
 
 test("the producer's time is not held against the ledger, and is counted", async () => {
   const created = `${topic}-created`;
-  const configEntries = [{ name: "message.timestamp.type", value: "CreateTime" }];
+  const configEntries = [
+    { name: "message.timestamp.type", value: "CreateTime" },
+    // Kafka would take records of 1970 away within seconds.
+    { name: "retention.ms", value: "-1" },
+  ];
   await admin.createTopics({ topics: [{ topic: created, numPartitions: 1, configEntries }] });
   const id = await readTopicId(created);
   const taken = smallRecords(0, 5).map((record) => ({ ...record, recordedAt: records[0]?.recordedAt ?? 0 }));

@@ -94,8 +94,7 @@ final class Columns {
     private static String time(Long stored, String wanted) {
         Long micros = wanted == null ? null : micros(wanted);
         if (stored == null && wanted == null) return null;
-        // PostgreSQL rounds to the microsecond, so one of difference is the same time.
-        if (stored != null && micros != null && Math.abs(stored - micros) <= 1) return null;
+        if (stored != null && stored.equals(micros)) return null;
         return "column event_time holds " + stored + " us, the event says " + shown(wanted);
     }
 

@@ -10,7 +10,7 @@ import java.util.Map;
 
 /**
  * RFC 8259 as far as a comparison needs it: objects are maps (the last of two equal names wins, as in jsonb), arrays are
- * lists, numbers BigDecimal, null is NULL. Throws IllegalArgumentException for anything else.
+ * lists, numbers BigDecimal where that can hold them, null is NULL. Throws IllegalArgumentException for anything else.
  */
 final class Json {
     static final Object NULL = new Object();
@@ -119,8 +119,16 @@ final class Json {
         while (at < text.length() && "+-.eE0123456789".indexOf(text.charAt(at)) >= 0) at++;
         String lexeme = text.substring(start, at);
         if (!lexeme.matches("-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?")) throw unexpected();
-        return new BigDecimal(lexeme);
+        try {
+            return new BigDecimal(lexeme);
+        } catch (NumberFormatException error) {
+            // JSON all the same: an exponent may be of any length.
+            return new Beyond(lexeme);
+        }
     }
+
+    /** A number whose exponent no BigDecimal holds, and no numeric of PostgreSQL. */
+    private record Beyond(String lexeme) {}
 
     private Object literal(String word, Object value) {
         if (!text.startsWith(word, at)) throw unexpected();
@@ -188,6 +196,7 @@ final class Json {
     private static boolean refusedByJsonb(Object value, int depth) {
         if (depth > NEAR_TOO_DEEP) return true;
         if (value instanceof String text) return refused(text);
+        if (value instanceof Beyond) return true;
         if (value instanceof BigDecimal number) return Math.abs((long) number.precision() - number.scale()) > 5_000 || number.precision() > 5_000;
         if (value instanceof List<?> items) return items.stream().anyMatch(item -> refusedByJsonb(item, depth + 1));
         if (value instanceof Map<?, ?> members) {

@@ -1,4 +1,6 @@
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.net.URI;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
@@ -31,6 +33,8 @@ public final class Verify {
               --retention N      no month may have been dropped before it was N months old
               --complete         the ledger must have reached the end of the log
               -o table|json      output (table)
+              --batch            several ledgers in one run: each line of standard input is a JSON array of these options,
+                                 answered by one line, a report as JSON or {"error": "..."}
             """;
     private static final List<String> VALUES =
             List.of("--url", "--schema", "--head", "--write-head", "--bootstrap", "--topic", "--dlq", "--sink", "--retention", "-o");
@@ -61,11 +65,37 @@ public final class Verify {
 
     private static int run(String[] args)
             throws UsageException, SQLException, IOException, ExecutionException, InterruptedException {
+        if (List.of(args).equals(List.of("--batch"))) return batch();
         Map<String, String> options = parse(args);
         if (options.containsKey("--help")) {
             System.out.print(HELP);
             return 0;
         }
+        Report report = verify(options);
+        System.out.println("json".equals(options.get("-o")) ? report.json() : report.table());
+        return report.good() ? 0 : 1;
+    }
+
+    /** Answers line by line, so that who asks may wait for each. The exit code is that of the worst answer. */
+    private static int batch() throws IOException, InterruptedException {
+        int worst = 0;
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            try {
+                if (!(Json.parse(line) instanceof List<?> args)) throw new IllegalArgumentException("not an array: " + line);
+                Report report = verify(parse(args.stream().map(String.class::cast).toArray(String[]::new)));
+                System.out.println(report.json());
+                worst = Math.max(worst, report.good() ? 0 : 1);
+            } catch (UsageException | SQLException | ExecutionException | IllegalArgumentException | ClassCastException error) {
+                System.out.println("{\"error\":" + Report.quote(String.valueOf(error.getMessage())) + "}");
+                worst = 2;
+            }
+        }
+        return worst;
+    }
+
+    private static Report verify(Map<String, String> options)
+            throws UsageException, SQLException, IOException, ExecutionException, InterruptedException {
         Heads heads = options.containsKey("--head") ? Heads.read(Path.of(options.get("--head"))) : Heads.none();
         Report report = new Report();
         try (Connection connection = connect(options); KafkaLog log = log(options)) {
@@ -75,8 +105,7 @@ public final class Verify {
         if (options.containsKey("--write-head") && report.good()) {
             heads.write(Path.of(options.get("--write-head")), report.partitions);
         }
-        System.out.println("json".equals(options.get("-o")) ? report.json() : report.table());
-        return report.good() ? 0 : 1;
+        return report;
     }
 
     private static void verify(Ledger ledger, Report report, Heads heads, KafkaLog log, boolean complete, int retentionMonths) throws SQLException {
