@@ -34,6 +34,11 @@ export class Batcher {
     return Math.max(0, this.#sinceMs + this.#limits.flushInterval - nowMs);
   }
 
+  /** Milliseconds since the first of what is here came; of an empty batch 0. */
+  ageMs(nowMs: number): number {
+    return this.#count === 0 ? 0 : nowMs - this.#sinceMs;
+  }
+
   add(partition: Partition, items: readonly Item[], nowMs: number): void {
     if (items.length === 0) return;
     if (this.#count === 0) this.#sinceMs = nowMs;

@@ -29,6 +29,9 @@ const MAX_FETCH_WAIT_MS = 500;
 const FETCH_WAIT_WHILE_WRITING_MS = 50;
 const FETCH_RETRY_MS = 1_000;
 const LAST_COMMIT_MS = 1_000;
+/** While the log has enough to fill the batch, it is filled, and not for longer than this. */
+const MAX_FILL_MS = 250;
+const FETCH_WAIT_WHILE_FILLING_MS = 10;
 /** A few milliseconds of decoding. */
 const SLICE_RECORDS = 250;
 
@@ -86,8 +89,22 @@ export class Consumer {
   }
 
   #writeWhatIsDue(): void {
-    const isDue = () => this.#batch.dueInMs(performance.now()) === 0;
-    if (!this.#isWriting && isDue()) void this.#startWriting(isDue);
+    if (!this.#isWriting && this.#isDue()) void this.#startWriting(() => this.#isDue());
+  }
+
+  #isDue(): boolean {
+    const now = performance.now();
+    if (this.#batch.dueInMs(now) > 0) return false;
+    return this.#batch.isFull || this.#batch.ageMs(now) >= MAX_FILL_MS || !this.#logFillsBatch();
+  }
+
+  /** With a backlog, large transactions save more time than waiting for them costs. */
+  #logFillsBatch(): boolean {
+    let records = BigInt(this.#batch.count);
+    for (const { isActive, held, endOffset, read } of this.#deps.partitions.all) {
+      if (isActive && held === undefined && endOffset !== undefined && endOffset > read) records += endOffset - read;
+    }
+    return records >= this.#deps.limits.batchSize;
   }
 
   /** Settles everything that was taken in so far. */
@@ -134,7 +151,8 @@ export class Consumer {
 
   async #poll(): Promise<readonly FetchedPartition[]> {
     const dueInMs = this.#isWriting ? FETCH_WAIT_WHILE_WRITING_MS : this.#batch.dueInMs(performance.now());
-    const waitMs = Math.min(MAX_FETCH_WAIT_MS, dueInMs);
+    // Due and not written yet: the batch is being filled.
+    const waitMs = dueInMs === 0 ? FETCH_WAIT_WHILE_FILLING_MS : Math.min(MAX_FETCH_WAIT_MS, dueInMs);
     try {
       return await this.#deps.reader.fetch(waitMs);
     } catch (error) {
