@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type Rule, withRules } from "../rules.ts";
+import { rotation } from "./rotation.ts";
 import { backendRef, keepOrDelete } from "./shared.ts";
 
 interface Self {
@@ -23,6 +24,7 @@ const principal = z.strictObject({
   deletionPolicy: keepOrDelete
     .default("Delete")
     .describe("What happens to the user and its rights at deletion. Default Delete; applied at deletion."),
+  rotation: rotation("the user"),
 });
 
 export const pipelineKafka = withRules(

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { fixedOnceCreated, immutable, withRules } from "../rules.ts";
 import { databaseName, schemaName } from "./names.ts";
+import { rotation } from "./rotation.ts";
 import { backendRef, dnsLabel, duration, keepOrDelete, parseDurationMs, quantity } from "./shared.ts";
 
 const NEW_SINK = "add a sink of another name, and remove this one when it has caught up";
@@ -32,31 +33,7 @@ const postgres = withRules(
       })
       .prefault({})
       .describe("Roles of the database; owner and writer always exist. Default a reader without login; applied live."),
-    rotation: withRules(
-      z.strictObject({
-        interval: duration("1m", "87600h")
-          .optional()
-          .describe("Age at which a login is replaced. Default never; applied live. Example: 2160h."),
-        overlap: duration("1s", "720h")
-          .default("24h")
-          .describe(
-            "How long the login before stays good after a new one is in its Secret. Default 24h; applied live.",
-          ),
-      }),
-      {
-        kind: "Value",
-        // The API server holds `default: {}` against this rule before it fills in what is inside.
-        cel: "!has(self.interval) || !has(self.overlap) || duration(self.overlap) < duration(self.interval)",
-        message: "overlap must be shorter than interval: only two logins are good at a time",
-        field: "overlap",
-        holds: ({ interval, overlap }) =>
-          interval === undefined || parseDurationMs(overlap) < parseDurationMs(interval),
-      },
-    )
-      .prefault({})
-      .describe(
-        "Replacement of the writer's and the reader's login. Default only on the annotation auditpipeline.io/rotate-at; applied live.",
-      ),
+    rotation: rotation("the writer's and the reader's login"),
     partitioning: z
       .strictObject({
         precreate: z

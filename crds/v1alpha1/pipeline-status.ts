@@ -16,6 +16,17 @@ export const auditPipelineStatus = z.strictObject({
     })
     .optional()
     .describe("The topic the pipeline reads."),
+  kafka: z
+    .strictObject({
+      user: name("The sinks' user in Kafka."),
+      credentialsIssuedAt: z
+        .string()
+        .meta({ format: "date-time" })
+        .optional()
+        .describe("Since when that user has its password."),
+    })
+    .optional()
+    .describe("The pipeline's own user in Kafka; absent where it has none."),
   sinks: z
     .array(
       z

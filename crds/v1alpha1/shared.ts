@@ -43,7 +43,7 @@ export const ANNOTATION_MEANINGS: Record<(typeof ANNOTATIONS)[keyof typeof ANNOT
   [ANNOTATIONS.paused]: '`"true"` on a resource: it is watched and reported, and nothing is written for it.',
   [ANNOTATIONS.reconcileAt]: "Any new value on a resource starts a reconcile now.",
   [ANNOTATIONS.rotateAt]:
-    "Any new value on a pipeline replaces the PostgreSQL logins of all its sinks now; the ones before stay good for their overlap.",
+    "Any new value on a pipeline replaces the PostgreSQL logins of all its sinks and its own user in Kafka now; the ones before stay good for their overlap.",
   [ANNOTATIONS.confirmDelete]:
     "The resource's own name as the value: its deletion may destroy audit data where a deletionPolicy says Delete.",
   [ANNOTATIONS.confirmRetention]:

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -26,22 +27,29 @@ const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes
 /** Files in `dir`; keys are PKCS#8 without a passphrase, good for nothing but tests. */
 export function newAuthority(dir: string, name: string): Authority {
   mkdirSync(dir, { recursive: true });
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
-  openssl("req", "-x509", ...NEW_KEY, "-keyout", `${name}.key`, "-out", `${name}.pem`, "-subj", `/CN=${name}`);
+  openssl(dir, "req", "-x509", ...NEW_KEY, "-keyout", `${name}.key`, "-out", `${name}.pem`, "-subj", `/CN=${name}`);
+  return authorityIn(dir, name);
+}
 
+/** One that was made in `dir`, perhaps by another process; what it signs here goes to `output`. */
+export function authorityIn(dir: string, name: string, output = dir): Authority {
+  const [caFile, caKey] = [join(dir, `${name}.pem`), join(dir, `${name}.key`)];
   return {
-    caFile: join(dir, `${name}.pem`),
+    caFile,
     sign(file, { hosts = [], days = 2, subject = `/CN=${file}` } = {}) {
       const names = hosts.map((host) => `${/^[\d.]+$/.test(host) ? "IP" : "DNS"}:${host}`).join(",");
       const extension = names === "" ? [] : ["-addext", `subjectAltName=${names}`];
       const files = ["-keyout", `${file}.key`, "-out", `${file}.csr`];
-      openssl("req", ...NEW_KEY, ...files, "-subj", subject, ...extension);
-      const signer = ["-CA", `${name}.pem`, "-CAkey", `${name}.key`, "-CAcreateserial", "-copy_extensions", "copy"];
-      openssl("x509", "-req", "-in", `${file}.csr`, ...signer, "-out", `${file}.crt`, "-days", String(days));
-      return { certFile: join(dir, `${file}.crt`), keyFile: join(dir, `${file}.key`) };
+      openssl(output, "req", ...NEW_KEY, ...files, "-subj", subject, ...extension);
+      const serial = `0x${randomBytes(8).toString("hex")}`;
+      const signer = ["-CA", caFile, "-CAkey", caKey, "-set_serial", serial, "-copy_extensions", "copy"];
+      openssl(output, "x509", "-req", "-in", `${file}.csr`, ...signer, "-out", `${file}.crt`, "-days", String(days));
+      return { certFile: join(output, `${file}.crt`), keyFile: join(output, `${file}.key`) };
     },
   };
 }
+
+const openssl = (dir: string, ...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
 
 /** Key and certificates in one file, as `ssl.keystore.type=PEM` wants them. */
 export function pemKeystore(file: string, { certFile, keyFile }: Certificate, caFile: string): string {

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { Admin, type AdminOptions } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type OwnSecuredKafka, securedKafka } from "../../test/support/secured-kafka.ts";
+import { type SharedSecuredKafka, securedKafka } from "../../test/support/secured-kafka.ts";
 import type { Certificate } from "./certificates.ts";
 
-let broker: OwnSecuredKafka;
+let broker: SharedSecuredKafka;
 beforeAll(async () => {
   broker = await securedKafka();
 });
@@ -39,11 +39,11 @@ describe("the secured broker", () => {
   test.for(["SCRAM-SHA-512", "PLAIN"] as const)("lets the admin in by %s", async (mechanism) => {
     const { username, password } = broker.admin;
     const sasl = { mechanism, username, password };
-    expect(await topicsOf(broker.saslSsl, { tls: trusted(), sasl })).toEqual([]);
+    expect(await topicsOf(broker.saslSsl, { tls: trusted(), sasl })).toBeInstanceOf(Array);
   });
 
   test("lets in who shows a certificate of its authority, and nobody without", async () => {
-    expect(await topicsOf(broker.mtls, { tls: trusted(broker.adminCertificate) })).toEqual([]);
+    expect(await topicsOf(broker.mtls, { tls: trusted(broker.adminCertificate) })).toBeInstanceOf(Array);
     await expect(topicsOf(broker.mtls, { tls: trusted() })).rejects.toThrow();
     await expect(topicsOf(broker.mtls, { tls: trusted(broker.strangersCertificate) })).rejects.toThrow();
     await expect(topicsOf(broker.mtls, { tls: trusted(broker.clientCertificate("late", -1)) })).rejects.toThrow();
@@ -56,9 +56,9 @@ describe("the secured broker", () => {
   test("gives a client with no ACL nothing", async () => {
     const client = { tls: trusted(broker.clientCertificate("nobody")) };
     const admin = new Admin({ clientId: "test", bootstrapBrokers: [broker.mtls], retries: 0, ...client });
-    await expect(admin.createTopics({ topics: ["t"], partitions: 1, replicas: 1 })).rejects.toThrow();
+    await expect(admin.createTopics({ topics: ["made-by-nobody"], partitions: 1, replicas: 1 })).rejects.toThrow();
     await admin.close();
-    expect(await topicsOf(broker.plaintext, {})).not.toContain("t");
+    expect(await topicsOf(broker.plaintext, {})).not.toContain("made-by-nobody");
   });
 
   test("has certificates that must not be believed", async () => {

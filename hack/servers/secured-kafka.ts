@@ -1,11 +1,20 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Authority, type Certificate, newAuthority, pemKeystore } from "./certificates.ts";
+import { type Authority, authorityIn, type Certificate, newAuthority, pemKeystore } from "./certificates.ts";
 import { type Kafka, type KafkaListener, type KafkaOptions, startKafka } from "./kafka.ts";
 import { freePorts } from "./ports.ts";
 
-/** A broker with TLS, passwords, client certificates and an authorizer. Its addresses, each on a listener of its own: */
+/** Where a broker with TLS, passwords, client certificates and an authorizer is: text, for another process too. */
+export interface SecuredKafkaPlace {
+  /** Its folder; `server.log` is in it. */
+  readonly dir: string;
+  readonly addresses: Readonly<Record<Listener, string>>;
+  readonly plaintext: string;
+}
+
+/** Its addresses, each on a listener of its own, and what it takes to be let in there: */
 export interface SecuredKafka {
-  readonly kafka: Kafka;
+  readonly dir: string;
   /** TLS with SCRAM-SHA-512 or PLAIN. */
   readonly saslSsl: string;
   /** TLS with a client's certificate; the principal is its distinguished name, such as `User:CN=admin`. */
@@ -14,6 +23,8 @@ export interface SecuredKafka {
   readonly expired: string;
   /** As saslSsl, with a certificate for a host that this is not. */
   readonly otherHost: string;
+  /** As saslSsl; who does not log in again within ten seconds is cut off. */
+  readonly reauthenticating: string;
   /** Of everybody and without TLS; whoever comes this way may do everything. For looking behind the operator's back. */
   readonly plaintext: string;
   /** A super user, by SCRAM-SHA-512 and by PLAIN. */
@@ -33,18 +44,23 @@ export interface SecuredKafka {
 
 const ADMIN = { username: "admin", password: "admin-password-of-the-tests" };
 
+const LISTENERS = ["SASL_SSL", "MTLS", "EXPIRED", "OTHERHOST", "REAUTH"] as const;
+type Listener = (typeof LISTENERS)[number];
+const REAUTHENTICATE_MS = 10_000;
+
 /** About five seconds. `kafka.remove()` ends it with its data and certificates. */
-export async function startSecuredKafka(options: KafkaOptions): Promise<SecuredKafka> {
+export async function startSecuredKafka(
+  options: KafkaOptions,
+): Promise<{ readonly kafka: Kafka; readonly place: SecuredKafkaPlace }> {
   const certificates = join(options.dir, "certificates");
   const authority = newAuthority(certificates, "ca");
-  const stranger = newAuthority(certificates, "other-ca");
+  newAuthority(certificates, "other-ca");
   const stores = keystores(certificates, authority);
-  const names = ["SASL_SSL", "MTLS", "EXPIRED", "OTHERHOST"] as const;
-  const ports = await freePorts(names.length);
-  const listeners = names.map((name, at): KafkaListener => {
+  const ports = await freePorts(LISTENERS.length);
+  const listeners = LISTENERS.map((name, at): KafkaListener => {
     return { name, protocol: name === "MTLS" ? "SSL" : "SASL_SSL", port: ports[at] ?? 0 };
   });
-  const address = (name: (typeof names)[number]) => `127.0.0.1:${ports[names.indexOf(name)]}`;
+  const addresses = Object.fromEntries(listeners.map(({ name, port }) => [name, `127.0.0.1:${port}`]));
 
   const kafka = await startKafka({
     ...options,
@@ -52,20 +68,31 @@ export async function startSecuredKafka(options: KafkaOptions): Promise<SecuredK
     users: { ...options.users, [ADMIN.username]: ADMIN.password },
     settings: { ...security(stores, authority.caFile), ...options.settings },
   });
+  const place = {
+    ...{ dir: options.dir, plaintext: kafka.bootstrapServers },
+    addresses: addresses as SecuredKafkaPlace["addresses"],
+  };
+  return { kafka, place };
+}
+
+/** What to reach it with. `certificates`: an own folder for those that are signed here. */
+export function securedKafkaAt({ dir, addresses, plaintext }: SecuredKafkaPlace, certificates: string): SecuredKafka {
+  mkdirSync(certificates, { recursive: true });
+  const authority = authorityIn(join(dir, "certificates"), "ca", certificates);
+  const stranger = authorityIn(join(dir, "certificates"), "other-ca", certificates);
   return {
-    kafka,
-    plaintext: kafka.bootstrapServers,
-    saslSsl: address("SASL_SSL"),
-    mtls: address("MTLS"),
-    expired: address("EXPIRED"),
-    otherHost: address("OTHERHOST"),
+    ...{ dir, plaintext, authority },
+    saslSsl: addresses.SASL_SSL,
+    mtls: addresses.MTLS,
+    expired: addresses.EXPIRED,
+    otherHost: addresses.OTHERHOST,
+    reauthenticating: addresses.REAUTH,
     admin: ADMIN,
     caFile: authority.caFile,
     otherCaFile: stranger.caFile,
     adminCertificate: authority.sign("admin"),
     strangersCertificate: stranger.sign("stranger"),
     clientCertificate: (name, days) => authority.sign(name, days === undefined ? {} : { days }),
-    authority,
   };
 }
 
@@ -100,6 +127,8 @@ function security(stores: Keystores, caFile: string): Record<string, string> {
     ...passwords("sasl_ssl", stores.good),
     ...passwords("expired", stores.expired),
     ...passwords("otherhost", stores.otherHost),
+    ...passwords("reauth", stores.good),
+    "listener.name.reauth.connections.max.reauth.ms": String(REAUTHENTICATE_MS),
   };
 }
 

@@ -15,6 +15,7 @@ import {
   type PipelineOutcome,
   pipelineStatus,
 } from "../status/audit-pipeline.ts";
+import type { Report } from "../status/conditions.ts";
 import { Attempts } from "./attempts.ts";
 import { READ_ONLY, teardownPipeline } from "./audit-pipeline-teardown.ts";
 import { topicItems } from "./audit-topic-teardown.ts";
@@ -23,7 +24,7 @@ import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
 import { waitingPipelines } from "./ledger-rivals.ts";
 import { keepMonths } from "./month-keeper.ts";
-import { ensureKafkaAccess, kafkaInventory } from "./pipeline-kafka.ts";
+import { ensureKafkaAccess, kafkaInventory, kafkaTeardown } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { formerSinks } from "./recorded-sinks.ts";
@@ -59,29 +60,30 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       if ("value" in found) attempts.note(topicFound);
 
       const access = await attempts.run(() => ensureKafkaAccess(pipeline, topic, broker, tools, deps));
-      const kafka = "report" in access ? access : { value: access.value };
+      if ("value" in access && access.value.lookAgainMs !== undefined) {
+        attempts.note(ON_TIME, Math.min(access.value.lookAgainMs, parseDurationMs(pipeline.spec.interval)));
+      }
+      const kafka = "report" in access ? access : { value: access.value.access };
       const sinks = [];
       for (const sink of pipeline.spec.sinks) {
         sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows, kafka }, tools, deps, attempts));
       }
+      const users = await kafkaInventory(pipeline, tools, deps);
       const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 
       return attempts.end<PipelineOutcome>({
         topicReport: topicFound,
         ...(topic === undefined ? {} : { topic }),
-        ...("report" in access ? { kafkaCredential: access.report } : {}),
+        ...("report" in access ? { kafkaCredential: access.report } : { kafkaUser: access.value.user }),
         sinks,
         mayTellLag: flows.mayTellLag(pipeline.metadata, parseDurationMs(pipeline.spec.interval)),
         ...("report" in removal ? { removed: removal.report } : {}),
         ...("value" in found
           ? {
-              inventory: [
-                ...topicInventory(pipeline, found.value.resource),
-                ...(await kafkaInventory(pipeline, tools, deps)),
-              ],
+              inventory: [...topicInventory(pipeline, found.value.resource), ...users],
+              teardown: [...kafkaTeardown(users), ...topicTeardown(pipeline, found.value.resource, deps.config)],
             }
           : {}),
-        ...("value" in found ? { teardown: topicTeardown(pipeline, found.value.resource, deps.config) } : {}),
       });
     },
 
@@ -103,6 +105,8 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
     background: ({ store, wake, log, signal }) => keepMonths(deps, store, wake, log, signal),
   };
 }
+
+const ON_TIME: Report = { kind: "Ok", message: "" };
 
 /** A sink that left the spec goes as in a deletion: it stops, and what it used is settled by its own last policy. */
 async function removeFormerSinks(

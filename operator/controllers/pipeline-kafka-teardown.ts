@@ -6,7 +6,8 @@ import type { Kafka } from "../external/connect-kafka.ts";
 import type { Tools } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
-import { KAFKA_USER } from "./pipeline-principal.ts";
+import { keptNames, readKafkaSecret } from "./kafka-login-secret.ts";
+import { KAFKA_USER, principalNamesOf } from "./pipeline-principal.ts";
 import { addToReceipt, type Settled } from "./pipeline-receipt.ts";
 import { mayOrphan } from "./teardown-deadline.ts";
 
@@ -22,11 +23,20 @@ export async function settleKafkaAccess(
   { store }: Tools<AuditPipeline>,
   deps: Deps,
 ): Promise<void> {
-  const user = pipeline.status?.inventory?.find(({ kind }) => kind === KAFKA_USER);
-  if (user !== undefined && !(await isSettled(pipeline, user.name, deps)))
-    await addToReceipt(pipeline, [await settleUser(pipeline, user.name, kafka, deps)], deps);
+  for (const name of await usersOf(pipeline, store, deps)) {
+    if (await isSettled(pipeline, name, deps)) continue;
+    await addToReceipt(pipeline, [await settleUser(pipeline, name, kafka, deps)], deps);
+  }
   const secret = await deleteSecret(pipeline, store);
   if (secret !== undefined) await addToReceipt(pipeline, [secret], deps);
+}
+
+/** Both names of one that was just being replaced: what the status does not know of yet, the Secret does. */
+async function usersOf(pipeline: AuditPipeline, store: ObjectStore, deps: Deps): Promise<Set<string>> {
+  const known = pipeline.status?.inventory?.filter(({ kind }) => kind === KAFKA_USER) ?? [];
+  const secret = await readKafkaSecret(pipeline, store).catch(() => undefined);
+  const kept = keptNames(secret, principalNamesOf(pipeline, deps));
+  return new Set([...known.map(({ name }) => name), ...kept]);
 }
 
 /** A pass that comes after the topic is gone would not know the back-end any more. */

@@ -1,22 +1,23 @@
 import type { AuditPipeline, InventoryItem } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { KafkaBackend } from "../config.ts";
-import { desiredPrincipal, type KafkaPrincipal } from "../desired/kafka-principal.ts";
-import { desiredKafkaSecret, kafkaSecretName } from "../desired/kafka-secret.ts";
-import { PIPELINE_LABEL } from "../desired/sink-labels.ts";
+import { desiredRights, type KafkaAcl } from "../desired/kafka-principal.ts";
+import { kafkaSecretName } from "../desired/kafka-secret.ts";
 import { sinkNames } from "../desired/sink-names.ts";
 import type { KafkaAccess } from "../desired/sink-workload.ts";
-import { StalledError, WaitingError } from "../errors.ts";
+import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { type KafkaLogin, readClientLogin, readKafkaCa, readOperatorLink } from "../external/kafka-link.ts";
 import { credentialFingerprint } from "../external/scram.ts";
+import type { IssuedPrincipal } from "../plan/principal-rotation.ts";
+import type { TeardownItem } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
-import type { ObjectStore } from "../runtime/object-store.ts";
 import type { TopicInUse } from "../status/audit-pipeline.ts";
-import type { Deps } from "./deps.ts";
-import { FIELD_MANAGER } from "./field-manager.ts";
+import { type Deps, rfc3339 } from "./deps.ts";
+import { keptNames, principalIn, readKafkaSecret, writeKafkaSecret, writePrincipal } from "./kafka-login-secret.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
-import { ensurePrincipal, KAFKA_USER, type PrincipalUser, principalOf, scramOf } from "./pipeline-principal.ts";
-import type { Secret } from "./sink-credentials.ts";
+import { ensurePrincipal, KAFKA_USER, type PrincipalStep, principalNamesOf, scramOf } from "./pipeline-principal.ts";
+import { rotatePrincipal, rotationDueInMs } from "./rotate-principal.ts";
+import { rotationNow } from "./rotation.ts";
 
 interface KafkaStep {
   readonly pipeline: AuditPipeline;
@@ -25,6 +26,14 @@ interface KafkaStep {
   readonly kafka: Kafka;
   /** PEM, where the back-end has an authority of its own. */
   readonly ca: string | undefined;
+}
+
+export interface ReadyAccess {
+  readonly access: KafkaAccess;
+  /** The pipeline's own. */
+  readonly user?: { readonly name: string; readonly issuedAt: string };
+  /** When something falls due by itself. */
+  readonly lookAgainMs?: number | undefined;
 }
 
 /**
@@ -39,47 +48,65 @@ export async function ensureKafkaAccess(
   broker: { readonly backend: KafkaBackend; readonly kafka: Kafka } | undefined,
   tools: Tools<AuditPipeline>,
   deps: Deps,
-): Promise<KafkaAccess> {
+): Promise<ReadyAccess> {
   // Without a topic there is no telling which cluster is meant; the topic's own report says why.
-  if (topic === undefined || broker === undefined) return {};
+  if (topic === undefined || broker === undefined) return { access: {} };
   const ca = await readKafkaCa(broker.backend);
   const authority = ca === undefined ? {} : { ca };
   const step: KafkaStep = { pipeline, topic, ca, ...broker };
-  if (pipeline.spec.kafka.principal?.create === true) {
-    return { ...authority, secret: await ownPrincipal(step, tools, deps) };
-  }
-  return wantsLogin(broker.backend) ? { ...authority, secret: await givenLogin(step, tools, deps) } : authority;
+  const ownsUser = pipeline.spec.kafka.principal?.create === true;
+  if (!ownsUser && !wantsLogin(broker.backend)) return { access: authority };
+  const { secret, ...found } = await (ownsUser ? ownPrincipal(step, tools, deps) : givenLogin(step, tools));
+  return { access: { ...authority, secret }, ...found };
+}
+
+interface PipelineLogin extends Omit<ReadyAccess, "access"> {
+  readonly secret: NonNullable<KafkaAccess["secret"]>;
 }
 
 /** A cluster that the operator itself logs in to. */
 const wantsLogin = ({ sasl, tls }: KafkaBackend) => sasl !== undefined || tls?.certFile !== undefined;
 
-async function ownPrincipal(step: KafkaStep, tools: Tools<AuditPipeline>, deps: Deps) {
+async function ownPrincipal(step: KafkaStep, tools: Tools<AuditPipeline>, deps: Deps): Promise<PipelineLogin> {
   const { pipeline, backend, kafka } = step;
-  const principal = rights(step, deps);
-  const known = userIn(await ownSecret(pipeline, tools.store), principal.username);
-  const keep = (user: PrincipalUser) => writeSecret(step, { user }, tools.store);
-  const user = await ensurePrincipal({ pipeline, backend, kafka, principal, known }, keep, tools, deps);
+  const names = principalNamesOf(pipeline, deps);
+  const rotation = rotationNow(pipeline, pipeline.spec.kafka.principal?.rotation ?? NEVER, deps);
+  const principal: PrincipalStep = {
+    ...{ pipeline, backend, kafka, names, rotation, acls: rights(step) },
+    known: principalIn(await readKafkaSecret(pipeline, tools.store), names, rotation.nowMs),
+    keep: (user) => writePrincipal(step, user, tools.store),
+  };
+  const ensured = await ensurePrincipal(principal, tools, deps);
+  await proveLogin(principal, ensured);
+  const user = await rotatePrincipal(principal, ensured, tools);
+  return {
+    secret: access(pipeline, { user: { username: user.username, password: user.password } }),
+    user: { name: user.username, issuedAt: rfc3339(new Date(user.issuedAtMs)) },
+    lookAgainMs: rotationDueInMs(principal, user),
+  };
+}
 
-  const found = await kafka.logins.probe({ user }, principal.acls);
-  const fingerprint = credentialFingerprint(user.password);
+const NEVER = { overlap: "24h" };
+
+async function proveLogin({ kafka, backend, acls }: PrincipalStep, { username, password }: IssuedPrincipal) {
+  const found = await kafka.logins.probe({ user: { username, password } }, acls);
+  const fingerprint = credentialFingerprint(password);
   if (found.kind === "Refused" && maySetPassword(fingerprint)) {
-    await kafka.principals.setPassword(user.username, scramOf(backend), user.password);
-    const message = `Kafka refused the login of user ${user.username}; its password was set again`;
+    await kafka.principals.setPassword(username, scramOf(backend), password);
+    const message = `Kafka refused the login of user ${username}; its password was set again`;
     throw new WaitingError("ProbeFailed", message, { requeueAfterMs: 1_000 });
   }
   if (found.kind === "Works") forgetRefusals(fingerprint);
-  requireWorks(found, `user ${user.username}`);
-  return access(pipeline, { user });
+  requireWorks(found, `user ${username}`);
 }
 
-async function givenLogin(step: KafkaStep, { store }: Tools<AuditPipeline>, deps: Deps) {
+async function givenLogin(step: KafkaStep, { store }: Tools<AuditPipeline>): Promise<PipelineLogin> {
   const { pipeline, backend, kafka } = step;
   const login = await readGivenLogin(backend);
-  await writeSecret(step, login, store);
+  await writeKafkaSecret(step, login, undefined, store);
   const whose = `the login in clientSecretFile of back-end ${backend.name}`;
-  requireWorks(await kafka.logins.probe(login, rights(step, deps).acls), whose);
-  return access(pipeline, login);
+  requireWorks(await kafka.logins.probe(login, rights(step)), whose);
+  return { secret: access(pipeline, login) };
 }
 
 function requireWorks(found: Awaited<ReturnType<Kafka["logins"]["probe"]>>, whose: string): void {
@@ -91,10 +118,8 @@ function requireWorks(found: Awaited<ReturnType<Kafka["logins"]["probe"]>>, whos
   throw new WaitingError("KafkaUnauthorized", message, { requeueAfterMs: 15_000 });
 }
 
-const rights = ({ pipeline, topic }: KafkaStep, { config }: Deps): KafkaPrincipal =>
-  desiredPrincipal({
-    clusterId: config.clusterId,
-    pipeline: pipeline.metadata,
+const rights = ({ pipeline, topic }: KafkaStep): KafkaAcl[] =>
+  desiredRights({
     topicName: topic.topicName,
     deadLetterTopic: topic.deadLetterTopic,
     consumerGroups: pipeline.spec.sinks.map(({ name }) => sinkNames(pipeline.metadata, name).consumerGroup),
@@ -127,32 +152,6 @@ async function refuseOperatorsOwn(backend: KafkaBackend, { user, certificate }: 
   throw new WaitingError("KafkaCredentialMissing", message, { requeueAfterMs: 60_000 });
 }
 
-/** @throws StalledError SecretConflict when a Secret of that name belongs to somebody else. */
-async function ownSecret({ metadata: { namespace, name } }: AuditPipeline, store: ObjectStore) {
-  const secretName = kafkaSecretName(name);
-  const there = await store.get<Secret>({ kind: "Secret", namespace, name: secretName });
-  if (there === undefined || there.metadata.labels?.[PIPELINE_LABEL] === name) return there;
-  throw new StalledError(
-    "SecretConflict",
-    `Secret ${secretName} exists and is not this pipeline's; rename one of them`,
-  );
-}
-
-/** What is in our Secret, unless somebody spoilt it. */
-function userIn(secret: Secret | undefined, username: string): PrincipalUser | undefined {
-  const read = (key: string) => Buffer.from(secret?.data?.[key] ?? "", "base64").toString("latin1");
-  const password = read("password");
-  return read("username") === username && /^[!-~]{20,200}$/.test(password) ? { username, password } : undefined;
-}
-
-async function writeSecret({ pipeline, backend, ca }: KafkaStep, login: KafkaLogin, store: ObjectStore): Promise<void> {
-  await ownSecret(pipeline, store);
-  const { namespace, name, uid } = pipeline.metadata;
-  const { bootstrapServers } = backend;
-  const desired = desiredKafkaSecret({ pipeline: { namespace, name, uid }, bootstrapServers, ca, ...login });
-  await store.apply(desired, { fieldManager: FIELD_MANAGER });
-}
-
 const access = ({ metadata }: AuditPipeline, { user, certificate }: KafkaLogin) => ({
   name: kafkaSecretName(metadata.name),
   fingerprint: credentialFingerprint(JSON.stringify([user, certificate])),
@@ -160,7 +159,7 @@ const access = ({ metadata }: AuditPipeline, { user, certificate }: KafkaLogin) 
   certificate: certificate !== undefined,
 });
 
-/** The user, from when our Secret has its name: one that is somebody else's never comes into the inventory. */
+/** The users, from when our Secret has their names: one that is somebody else's never comes into the inventory. */
 export async function kafkaInventory(
   pipeline: AuditPipeline,
   { store }: Tools<AuditPipeline>,
@@ -168,9 +167,16 @@ export async function kafkaInventory(
 ): Promise<InventoryItem[]> {
   const { principal } = pipeline.spec.kafka;
   if (principal?.create !== true) return [];
-  const name = principalOf(pipeline, deps);
-  const secret = await ownSecret(pipeline, store).catch(() => undefined);
-  const before = pipeline.status?.inventory?.some((item) => item.kind === KAFKA_USER && item.name === name) === true;
-  if (!before && userIn(secret, name) === undefined) return [];
-  return [{ kind: KAFKA_USER, name, ownership: "Created", policy: principal.deletionPolicy }];
+  const before = pipeline.status?.inventory?.filter(({ kind }) => kind === KAFKA_USER) ?? [];
+  const secret = await readKafkaSecret(pipeline, store).catch(() => undefined);
+  const kept = keptNames(secret, principalNamesOf(pipeline, deps));
+  const users = kept.length === 0 ? before.map(({ name }) => name) : kept;
+  return users.map((name) => ({ kind: KAFKA_USER, name, ownership: "Created", policy: principal.deletionPolicy }));
 }
+
+/** What a deletion would do to them now. */
+export const kafkaTeardown = (inventory: readonly InventoryItem[]): readonly TeardownItem[] =>
+  inventory.map(({ kind, name, policy }) => ({
+    ...{ kind, name, action: policy === "Delete" ? "Deleted" : "Retained" },
+    reason: `kafka.principal.deletionPolicy is ${policy}`,
+  }));

@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
-import { ANNOTATIONS, parseDurationMs } from "../../crds/v1alpha1/shared.ts";
-import type { Ledger, Rotation } from "../desired/postgres-ledger.ts";
+import type { Ledger } from "../desired/postgres-ledger.ts";
 import { desiredMonths, type Month } from "../desired/postgres-month.ts";
 import { inForce, type LoginKind, otherOf } from "../desired/postgres-names.ts";
+import type { Rotation } from "../desired/rotation.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { LedgerPasswords, PostgresLedger, Progress } from "../external/postgres-ledger.ts";
@@ -19,6 +18,7 @@ import { type LedgerPlace } from "./ledger-place.ts";
 import { yieldToOlder } from "./ledger-rivals.ts";
 import { forgetRefusals, maySetPassword } from "./password-resets.ts";
 import { recordSink } from "./recorded-sinks.ts";
+import { rotationNow } from "./rotation.ts";
 import { type CredentialsInput, readLogins, writeSecrets } from "./sink-credentials.ts";
 import { oldestKeptMs } from "./sink-retention.ts";
 
@@ -268,14 +268,5 @@ export const desiredLedger = (
   rotation,
 });
 
-export function rotationOf({ pipeline, sink }: LedgerInput, { now }: Deps): Rotation {
-  const { interval, overlap } = sink.postgres.rotation;
-  const request = pipeline.metadata.annotations?.[ANNOTATIONS.rotateAt];
-  return {
-    nowMs: now().getTime(),
-    overlapMs: parseDurationMs(overlap),
-    intervalMs: interval === undefined ? undefined : parseDurationMs(interval),
-    // Whatever people write there, a few characters of a comment.
-    request: request === undefined ? undefined : createHash("sha256").update(request).digest("hex").slice(0, 16),
-  };
-}
+const rotationOf = ({ pipeline, sink }: LedgerInput, deps: Deps): Rotation =>
+  rotationNow(pipeline, sink.postgres.rotation, deps);

@@ -24,13 +24,22 @@ export interface PrincipalInput {
   readonly consumerGroups: readonly string[];
 }
 
+/** The two names of a pipeline's user, in force in turn. */
+export type PrincipalNames = readonly [first: string, second: string];
+
 /**
  * The user of a pipeline: Kafka has no room for a marker, so the name says whose it is. Injective: neither a namespace
- * nor a pipeline's name has a dot, so the last two parts are theirs. At most 200 characters.
+ * nor a pipeline's name has a dot or a `_`, so the last two parts are theirs. At most 202 characters.
  */
-export function principalName({ clusterId, pipeline }: Pick<PrincipalInput, "clusterId" | "pipeline">): string {
-  return `audit-pipeline.${plainId(clusterId)}.${pipeline.namespace}.${pipeline.name}`;
+export function principalNames({
+  clusterId,
+  pipeline,
+}: Pick<PrincipalInput, "clusterId" | "pipeline">): PrincipalNames {
+  const name = `audit-pipeline.${plainId(clusterId)}.${pipeline.namespace}.${pipeline.name}`;
+  return [name, `${name}_b`];
 }
+
+export const otherName = ([first, second]: PrincipalNames, username: string) => (username === first ? second : first);
 
 /** SASL and ACLs give some characters a meaning (`,`, `=`, `:`); a `~` is in no id that is taken as it is. */
 const plainId = (clusterId: string) =>
@@ -39,19 +48,14 @@ const plainId = (clusterId: string) =>
     : `~${createHash("sha256").update(clusterId).digest("hex").slice(0, 32)}`;
 
 /** The least that a sink can work with: it reads its topic in its groups, and writes what it cannot store elsewhere. */
-export function desiredPrincipal(input: PrincipalInput): KafkaPrincipal {
+export function desiredRights(input: Omit<PrincipalInput, "clusterId" | "pipeline">): KafkaAcl[] {
   const { topicName, deadLetterTopic, consumerGroups } = input;
-  return {
-    username: principalName(input),
-    acls: [
-      allow("TOPIC", topicName, "READ"),
-      allow("TOPIC", topicName, "DESCRIBE"),
-      ...(deadLetterTopic === undefined
-        ? []
-        : ["WRITE", "DESCRIBE"].map((may) => allow("TOPIC", deadLetterTopic, may))),
-      ...consumerGroups.map((group) => allow("GROUP", group, "READ")),
-    ],
-  };
+  return [
+    allow("TOPIC", topicName, "READ"),
+    allow("TOPIC", topicName, "DESCRIBE"),
+    ...(deadLetterTopic === undefined ? [] : ["WRITE", "DESCRIBE"].map((may) => allow("TOPIC", deadLetterTopic, may))),
+    ...consumerGroups.map((group) => allow("GROUP", group, "READ")),
+  ];
 }
 
 /** One object by its name, never a pattern. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Month } from "./postgres-month.ts";
 import type { LedgerIdentity, LedgerNames } from "./postgres-names.ts";
 import { ledgerTables } from "./postgres-tables.ts";
+import type { Rotation } from "./rotation.ts";
 
 /** One sink's ledger as it should be. */
 export interface Ledger {
@@ -15,17 +16,6 @@ export interface Ledger {
   /** Whether what somebody changed by hand is put back, or left and reported. */
   readonly driftPolicy: "Correct" | "Report";
   readonly rotation?: Rotation | undefined;
-}
-
-/** When logins are replaced. */
-export interface Rotation {
-  readonly nowMs: number;
-  /** Absent: only on request. */
-  readonly intervalMs?: number | undefined;
-  /** How long the login before stays good; absent: it is not taken away in this step. */
-  readonly overlapMs?: number | undefined;
-  /** Stands for the annotation's value: a login made under another one is to be replaced. */
-  readonly request?: string | undefined;
 }
 
 export type LedgerRole = "owner" | "writer" | "reader";

@@ -2,12 +2,12 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type OwnSecuredKafka, securedKafka } from "../../test/support/secured-kafka.ts";
+import { type SharedSecuredKafka, securedKafka } from "../../test/support/secured-kafka.ts";
 import { WaitingError } from "../errors.ts";
 import { connectKafka, type KafkaConnections } from "./connect-kafka.ts";
 import type { KafkaServer } from "./kafka-link.ts";
 
-let broker: OwnSecuredKafka;
+let broker: SharedSecuredKafka;
 let connections: KafkaConnections;
 const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-secrets-"));
 beforeAll(async () => {
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await connections?.close();
-  await broker.remove();
+  broker.remove();
 });
 
 const sasl = (password: string, mechanism: "ScramSha512" | "Plain" = "ScramSha512") => {

@@ -1,15 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { desiredPrincipal, type KafkaAcl, type KafkaPrincipal, principalName } from "../desired/kafka-principal.ts";
+import { desiredRights, type KafkaAcl, type KafkaPrincipal, principalNames } from "../desired/kafka-principal.ts";
 import { type ObservedPrincipal, planPrincipal } from "./kafka-principal.ts";
 
-const principal = desiredPrincipal({
-  clusterId: "c",
-  pipeline: { namespace: "team-a", name: "payments" },
-  topicName: "team-a.payments",
-  deadLetterTopic: "team-a.payments.dlq",
-  consumerGroups: ["audit-pipeline.team-a.payments.ledger"],
-});
+const principal: KafkaPrincipal = {
+  username: "audit-pipeline.c.team-a.payments",
+  acls: desiredRights({
+    topicName: "team-a.payments",
+    deadLetterTopic: "team-a.payments.dlq",
+    consumerGroups: ["audit-pipeline.team-a.payments.ledger"],
+  }),
+};
 
 const anyAcl: fc.Arbitrary<KafkaAcl> = fc.oneof(
   fc.constantFrom(...principal.acls),
@@ -64,7 +65,7 @@ describe("planPrincipal", () => {
   });
 });
 
-describe("desiredPrincipal", () => {
+describe("a pipeline's user", () => {
   test("allows single objects by name, and only what a sink does", () => {
     expect(principal.acls.map(({ operation, resource, name }) => `${operation} ${resource} ${name}`)).toEqual([
       "READ TOPIC team-a.payments",
@@ -89,8 +90,9 @@ describe("desiredPrincipal", () => {
     fc.assert(
       fc.property(fc.oneof(owner, dotted), fc.oneof(owner, dotted), (a, b) => {
         fc.pre(JSON.stringify(a) !== JSON.stringify(b));
-        expect(principalName(a)).not.toBe(principalName(b));
-        expect(principalName(a)).toMatch(/^[A-Za-z0-9._~-]{1,249}$/);
+        const names = [...principalNames(a), ...principalNames(b)];
+        expect(new Set(names).size).toBe(4);
+        for (const name of names) expect(name).toMatch(/^[A-Za-z0-9._~-]{1,249}$/);
       }),
     );
   });

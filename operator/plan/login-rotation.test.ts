@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Ledger, Rotation } from "../desired/postgres-ledger.ts";
+import type { Ledger } from "../desired/postgres-ledger.ts";
 import { inForce, ledgerNames } from "../desired/postgres-names.ts";
+import type { Rotation } from "../desired/rotation.ts";
 import { loginsToRotate, nextRotationMs, planRetirements } from "./login-rotation.ts";
 import type { ObservedLedger, ObservedRole } from "./postgres-ledger.ts";
 import { ownedBy } from "./postgres-ownership.ts";

@@ -1,5 +1,6 @@
-import type { Ledger, Rotation } from "../desired/postgres-ledger.ts";
+import type { Ledger } from "../desired/postgres-ledger.ts";
 import { isSecond, type LoginKind, otherOf } from "../desired/postgres-names.ts";
+import type { Rotation } from "../desired/rotation.ts";
 import type { LedgerAction, ObservedLedger, ObservedRole } from "./postgres-ledger.ts";
 import { type Marker, ownedBy } from "./postgres-ownership.ts";
 

@@ -63,6 +63,8 @@ export interface PipelineOutcome {
   readonly topicReport: Report;
   /** Why the sinks have nothing to log in to Kafka with. Absent: they have, or need nothing. */
   readonly kafkaCredential?: Report;
+  /** The sinks' own, and since when (RFC 3339) it has its password. */
+  readonly kafkaUser?: { readonly name: string; readonly issuedAt: string } | undefined;
   readonly sinks: readonly SinkFinding[];
   /** Otherwise a lag alone is not worth a write. */
   readonly mayTellLag: boolean;
@@ -114,6 +116,7 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
     ...(topic === undefined
       ? optional("topic", pipeline.status?.topic)
       : { topic: { name: topic.name, topicName: topic.topicName, topicId: topic.topicId } }),
+    ...optional("kafka", kafkaAfter(pipeline, outcome)),
     sinks: sinks.map((sink) =>
       sinkStatus(
         sink,
@@ -123,6 +126,11 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
     inventory: inventoryAfter(pipeline, outcome),
     teardownPlan: teardownPlanAfter(pipeline, outcome),
   };
+}
+
+function kafkaAfter({ status }: AuditPipeline, { kafkaUser, kafkaCredential, topic }: PipelineOutcome) {
+  if (kafkaUser !== undefined) return { user: kafkaUser.name, credentialsIssuedAt: kafkaUser.issuedAt };
+  return kafkaCredential === undefined && topic !== undefined ? undefined : status?.kafka;
 }
 
 const BY_HAND: readonly string[] = ["SchemaDrift", "UnexpectedPrivilege"];

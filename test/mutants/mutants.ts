@@ -197,6 +197,13 @@ export const mutants: readonly Mutant[] = [
     tests: ["operator/plan/login-rotation.test.ts"],
   },
   {
+    name: "the old Kafka user is taken away as soon as there is a new one",
+    file: "operator/plan/principal-rotation.ts",
+    search: ": rotation.nowMs >= endOfOverlap(issue, rotation);",
+    replace: ": rotation.nowMs >= issue.issuedAtMs;",
+    tests: ["operator/plan/principal-rotation.test.ts"],
+  },
+  {
     name: "a grant made by hand stays",
     file: "operator/plan/postgres-grants.ts",
     search: "return same(privileges, was) ? []",

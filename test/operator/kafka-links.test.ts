@@ -9,13 +9,13 @@ import { type ClusterAdmin, clusterAdmin } from "../support/kafka-users.ts";
 import { asSuperuser } from "../support/ledger.ts";
 import { apply, conditionOf, isReady, startOperator, type TestOperator, until } from "../support/operator.ts";
 import { produceEvents } from "../support/produce.ts";
-import { type OwnSecuredKafka, securedKafka } from "../support/secured-kafka.ts";
+import { type SharedSecuredKafka, securedKafka } from "../support/secured-kafka.ts";
 import { sharedServers } from "../support/servers.ts";
 
 /** Pipelines on a cluster with TLS and an authorizer, with the platform's own login for all sinks. */
 const { postgres18 } = sharedServers();
 const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-links-"));
-let broker: OwnSecuredKafka;
+let broker: SharedSecuredKafka;
 let cluster: ClusterAdmin;
 beforeAll(async () => {
   broker = await securedKafka();
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await cluster.close();
-  await broker.remove();
+  broker.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 

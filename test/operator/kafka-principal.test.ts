@@ -14,7 +14,7 @@ import { type ClusterAdmin, clusterAdmin } from "../support/kafka-users.ts";
 import { asSuperuser } from "../support/ledger.ts";
 import { apply, conditionOf, isReady, startOperator, type TestOperator, until } from "../support/operator.ts";
 import { produceEvents } from "../support/produce.ts";
-import { type OwnSecuredKafka, securedKafka } from "../support/secured-kafka.ts";
+import { type SharedSecuredKafka, securedKafka } from "../support/secured-kafka.ts";
 import { sharedServers } from "../support/servers.ts";
 
 /** Pipelines with a user of their own on a cluster with TLS and an authorizer. */
@@ -36,7 +36,7 @@ const spec = {
   interval: "5s",
 };
 
-let broker: OwnSecuredKafka;
+let broker: SharedSecuredKafka;
 let cluster: ClusterAdmin;
 let operator: TestOperator;
 beforeAll(async () => {
@@ -59,7 +59,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await operator.stop();
   await cluster.close();
-  await broker.remove();
+  broker.remove();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -175,7 +175,7 @@ test("secrets are in Secrets and nowhere else", async () => {
   const { password } = await login();
   const places = {
     store: operator.store,
-    files: [join(broker.kafka.dir, "server.log"), join(operator.stateDir, "pods")],
+    files: [join(broker.dir, "server.log"), join(operator.stateDir, "pods")],
     texts: [operator.logged()],
   };
   expect(await leaks([password], places)).toEqual([]);

@@ -5,6 +5,8 @@ import { startKafka } from "../../hack/servers/kafka.ts";
 import { type Postgres, startPostgres } from "../../hack/servers/postgres.ts";
 import { identify } from "../../hack/servers/process.ts";
 import { stateFolder, sweep } from "../../hack/servers/registry.ts";
+import { startSecuredKafka } from "../../hack/servers/secured-kafka.ts";
+import { lazyServer } from "./lazy-server.ts";
 import type { Pg } from "./servers.ts";
 
 /** Starts the servers of a run, all at once, and returns what ends them. They also end with vitest, however it ends. */
@@ -13,6 +15,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   removeLeftovers();
   const folder = join(stateFolder, `test-${process.pid}`);
   mkdirSync(folder, { recursive: true });
+  const securedKafka = await lazyServer(async () => {
+    const { place, kafka: secured } = await startSecuredKafka({ dir: join(folder, "secured-kafka") });
+    return { answer: place, remove: () => secured.remove() };
+  });
   const [kafka, postgres15, postgres18] = await Promise.all([
     startKafka({ dir: join(folder, "kafka") }),
     startPostgres({ major: 15, dir: join(folder, "postgres-15") }),
@@ -22,10 +28,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     kafka: { bootstrapServers: [kafka.bootstrapServers] },
     postgres15: connection(postgres15),
     postgres18: connection(postgres18),
+    securedKafka: securedKafka.url,
   });
 
   return async () => {
-    await Promise.all([kafka.remove(), postgres15.remove(), postgres18.remove()]);
+    await Promise.all([kafka.remove(), securedKafka.close(), postgres15.remove(), postgres18.remove()]);
     rmSync(folder, { recursive: true, force: true });
   };
 }

@@ -1,21 +1,22 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type SecuredKafka, startSecuredKafka } from "../../hack/servers/secured-kafka.ts";
+import { type SecuredKafka, type SecuredKafkaPlace, securedKafkaAt } from "../../hack/servers/secured-kafka.ts";
+import { sharedServers } from "./servers.ts";
 
-export interface OwnSecuredKafka extends SecuredKafka {
-  remove(): Promise<void>;
+export interface SharedSecuredKafka extends SecuredKafka {
+  /** Takes the certificates away that were signed for this file. */
+  remove(): void;
 }
 
-/** A broker with TLS and an authorizer, for one test file: started by those that need it, some five seconds. */
-export async function securedKafka(): Promise<OwnSecuredKafka> {
-  const dir = mkdtempSync(join(tmpdir(), "audit-pipeline-kafka-"));
-  const started = await startSecuredKafka({ dir: join(dir, "broker") });
+/** The one broker of the run with TLS and an authorizer, started when first asked for: choose names of your own. */
+export async function securedKafka(): Promise<SharedSecuredKafka> {
+  const answer = await fetch(sharedServers().securedKafka);
+  if (!answer.ok) throw new Error(await answer.text());
+  const certificates = mkdtempSync(join(tmpdir(), "audit-pipeline-certificates-"));
+  const place = (await answer.json()) as SecuredKafkaPlace;
   return {
-    ...started,
-    async remove() {
-      await started.kafka.remove();
-      rmSync(dir, { recursive: true, force: true });
-    },
+    ...securedKafkaAt(place, certificates),
+    remove: () => rmSync(certificates, { recursive: true, force: true }),
   };
 }

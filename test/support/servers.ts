@@ -14,6 +14,8 @@ export interface SharedServers {
   kafka: { bootstrapServers: string[] };
   postgres15: Pg;
   postgres18: Pg;
+  /** Where to ask for the broker with TLS: `securedKafka()` does. */
+  securedKafka: string;
 }
 
 declare module "vitest" {
