@@ -113,6 +113,20 @@ export const mutants: readonly Mutant[] = [
     tests: ["sink/settle.test.ts"],
   },
   {
+    name: "a fast decoder that takes what JSON.parse refuses",
+    file: "sink/json-fields.ts",
+    search: "at = first === ZERO ? at + 1 : this.#skipDigits(at);",
+    replace: "at = this.#skipDigits(at);",
+    tests: ["sink/json-fields.test.ts"],
+  },
+  {
+    name: "a buffer used again while the socket still reads it",
+    file: "sink/stores/postgres-pipeline.ts",
+    search: "    stream.write(piece.putInt32(piece.length - 1, 1).take(), () => {\n      this.#free.push(piece);",
+    replace: "    this.#free.push(piece);\n    stream.write(piece.putInt32(piece.length - 1, 1).take(), () => {",
+    tests: ["sink/stores/postgres-pipeline.test.ts"],
+  },
+  {
     name: "ids in the order of arrival: two writers deadlock",
     file: STATEMENTS,
     search: "\n      ORDER BY key`",
