@@ -1,6 +1,7 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink
+.PHONY: help setup demo test soak lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink images \
+  cluster-up cluster-down e2e
 
 run := hack/node.sh
 
@@ -39,8 +40,17 @@ servers-up: setup ## Start Kafka and PostgreSQL and leave them running; .servers
 servers-down: ## Stop what this clone left running, and remove its data
 	@$(run) node hack/servers/down.ts
 
+images: setup ## Build the images of operator and sink, with buildah and without a registry (BASE names another base)
+	@BASE='$(BASE)' $(run) node hack/images/build.ts
+
+cluster-up: setup ## Start a Kubernetes of one node, with Kafka and PostgreSQL, and leave it running (as root; docs/cluster.md)
+	@$(run) node hack/cluster/up.ts
+
+cluster-down: ## Stop that cluster, and remove all of it
+	@$(run) node hack/cluster/down.ts
+
 clean: ## Stop and remove everything this clone made, except the downloads it shares with others
-	@if $(run) true 2>/dev/null; then $(run) node hack/servers/down.ts --all; fi
+	@if $(run) true 2>/dev/null; then $(run) node hack/cluster/down.ts; node hack/servers/down.ts --all; fi
 	@rm -rf .servers node_modules hack/node/node_modules
 
 mutants: setup ## Break the code on purpose, one way at a time, and see the tests notice

@@ -12,6 +12,7 @@ const components = {
   "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
   kubelet: "k8s.io/kubernetes/cmd/kubelet",
   "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+  pause: "./pause",
 } as const;
 
 export type Component = keyof typeof components;
@@ -65,7 +66,11 @@ function finished(child: ChildProcess, name: Component): Promise<void> {
   }).finally(() => clearInterval(progress));
 }
 
-if (process.argv[1] === import.meta.filename) {
-  // One after the other: each uses all cores.
-  for (const name of Object.keys(components) as Component[]) process.stdout.write(`${await component(name)}\n`);
+/** Every program, one after the other: each build uses all cores. */
+export async function buildComponents(): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of Object.keys(components) as Component[]) paths.push(await component(name));
+  return paths;
 }
+
+if (process.argv[1] === import.meta.filename) process.stdout.write(`${(await buildComponents()).join("\n")}\n`);

@@ -9,7 +9,7 @@ import { once } from "../servers/once.ts";
 import { freePorts } from "../servers/ports.ts";
 import type { Lifetime } from "../servers/registry.ts";
 import { launch, type Running } from "../servers/server.ts";
-import { component } from "./build.ts";
+import { type Component, component } from "./build.ts";
 
 export interface ControlPlaneOptions {
   /** Data, certificates, logs. A folder with data from before is used as it is. */
@@ -18,6 +18,8 @@ export interface ControlPlaneOptions {
   address?: string;
   /** Controllers of the controller manager, as its flag takes them: "*" or names. None: it is not started. */
   controllers?: string;
+  /** Gives pods a node. Default: none does. */
+  scheduler?: boolean;
   lifetime?: Lifetime;
 }
 
@@ -40,10 +42,10 @@ const READY_MS = 120_000;
 
 /** etcd and the API server, and the controllers that are asked for: Kubernetes without a node. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { address = "127.0.0.1", controllers, lifetime = "parent" } = options;
+  const { address = "127.0.0.1", controllers, scheduler: scheduling = false, lifetime = "parent" } = options;
   const dir = resolve(options.dir);
   mkdirSync(dir, { recursive: true });
-  const [etcdPort = 0, peerPort = 0, port = 0, managerPort = 0] = await freePorts(4);
+  const [etcdPort = 0, peerPort = 0, port = 0, managerPort = 0, schedulerPort = 0] = await freePorts(5);
   const keys = await identities(dir, address);
   const server = `https://${address}:${port}`;
   const kubeconfigFor = (user: string, groups: readonly string[] = []) =>
@@ -60,6 +62,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     ],
     ...["--listen-peer-urls", `http://127.0.0.1:${peerPort}`],
   ]);
+  const { certFile, keyFile } = keys.ca.sign("kubelet-client", { subject: "/O=system:masters/CN=kubelet-client" });
   const auditLog = join(dir, "audit.log");
   const startApiServer = async () => {
     const running = await start("kube-apiserver", dir, lifetime, "Serving securely", [
@@ -70,6 +73,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       ...[`--client-ca-file=${keys.ca.caFile}`, "--authorization-mode=Node,RBAC", "--allow-privileged=false"],
       ...["--service-account-issuer=https://kubernetes.default.svc", `--service-account-key-file=${keys.tokens}`],
       `--service-account-signing-key-file=${keys.tokens}`,
+      ...[`--kubelet-client-certificate=${certFile}`, `--kubelet-client-key=${keyFile}`],
+      ...[`--kubelet-certificate-authority=${keys.ca.caFile}`, "--kubelet-preferred-address-types=InternalIP"],
       ...[`--audit-policy-file=${keys.auditPolicy}`, `--audit-log-path=${auditLog}`, "--audit-log-mode=blocking"],
     ]);
     await ready(server);
@@ -85,6 +90,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
           ...[`--service-account-private-key-file=${keys.tokens}`, `--root-ca-file=${keys.ca.caFile}`],
           ...["--bind-address=127.0.0.1", `--secure-port=${managerPort}`],
         ]);
+  const schedulerKubeconfig = kubeconfigFor("system:kube-scheduler");
+  const scheduler = scheduling
+    ? await start("kube-scheduler", dir, lifetime, "Serving securely", [
+        ...[`--kubeconfig=${schedulerKubeconfig}`, `--authentication-kubeconfig=${schedulerKubeconfig}`],
+        ...[`--authorization-kubeconfig=${schedulerKubeconfig}`, "--leader-elect=false"],
+        ...["--bind-address=127.0.0.1", `--secure-port=${schedulerPort}`],
+      ])
+    : undefined;
   return {
     ...{ server, kubeconfig, auditLog, kubeconfigFor, ca: keys.ca },
     get apiServer() {
@@ -95,13 +108,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       apiServer = await startApiServer();
     },
     async stop() {
-      for (const running of [manager, apiServer, etcd]) await running?.stop();
+      for (const running of [scheduler, manager, apiServer, etcd]) await running?.stop();
     },
   };
 }
 
 async function start(
-  name: "etcd" | "kube-apiserver" | "kube-controller-manager",
+  name: Component,
   dir: string,
   lifetime: Lifetime,
   readyLine: string,

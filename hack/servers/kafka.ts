@@ -12,6 +12,8 @@ import { launch, type Running } from "./server.ts";
 export interface KafkaOptions {
   /** Data, configuration and log (`server.log`) of this broker. A folder with data from before is used as it is. */
   dir: string;
+  /** Where it listens, and what it tells its clients. Default: loopback. */
+  host?: string;
   /** Default: a free one. */
   port?: number;
   /** One of several nodes, each its own broker and controller. Default: the only one. */
@@ -62,10 +64,12 @@ export interface Kafka extends Running {
   remove(): Promise<void>;
 }
 
-/** One Apache Kafka 4.3.1 broker, its own KRaft controller, on loopback. The first call ever downloads it. */
+const LOOPBACK = "127.0.0.1";
+
+/** One Apache Kafka 4.3.1 broker, its own KRaft controller, on loopback unless told otherwise. The first call ever downloads it. */
 export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   const { dir, port: wantedPort, settings = {}, listeners = [], users = {}, lifetime = "parent" } = options;
-  const { heap = 256, optimise = false, requestLog = false } = options;
+  const { heap = 256, optimise = false, requestLog = false, host = LOOPBACK } = options;
   sweep();
   const { classPath, archive } = await prepareKafka();
 
@@ -74,7 +78,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   const port = wantedPort ?? free;
   const controllerPort = options.node?.controllerPort ?? freeController;
   const configFile = prepare(folder, {
-    ...properties(folder, port, controllerPort, listeners),
+    ...properties(folder, port, controllerPort, listeners, host),
     ...(options.node && nodeProperties(options.node)),
     ...(options.proxiedPort && proxiedListener({ port, controllerPort, behind, advertised: options.proxiedPort })),
     ...settings,
@@ -95,10 +99,10 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   let running = await start();
 
   return {
-    host: "127.0.0.1",
+    host,
     port,
-    bootstrapServers: `127.0.0.1:${port}`,
-    behindProxy: options.proxiedPort === undefined ? undefined : { host: "127.0.0.1", port: behind },
+    bootstrapServers: `${host}:${port}`,
+    behindProxy: options.proxiedPort === undefined ? undefined : { host: LOOPBACK, port: behind },
     dir: folder,
     get pid() {
       return running.pid;
@@ -168,17 +172,18 @@ function properties(
   port: number,
   controllerPort: number,
   more: readonly KafkaListener[] = [],
+  host = LOOPBACK,
 ): Record<string, string> {
   const listeners = [
     { name: "PLAINTEXT", protocol: "PLAINTEXT", port },
     { name: "CONTROLLER", protocol: "PLAINTEXT", port: controllerPort },
     ...more,
   ];
-  const addresses = listeners.map((listener) => `${listener.name}://127.0.0.1:${listener.port}`).join(",");
+  const addresses = listeners.map((listener) => `${listener.name}://${host}:${listener.port}`).join(",");
   return {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
+    "controller.quorum.bootstrap.servers": `${host}:${controllerPort}`,
     listeners: addresses,
     "advertised.listeners": addresses,
     "listener.security.protocol.map": listeners.map(({ name, protocol }) => `${name}:${protocol}`).join(","),

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   copyFileSync,
@@ -27,6 +28,8 @@ export interface PostgresOptions {
   major: PostgresMajor;
   /** Data and log (`server.log`). A folder with data from before is used as it is. */
   dir: string;
+  /** Where it listens. Default: loopback. */
+  host?: string;
   /** Default: a free one. */
   port?: number;
   /** Server settings, such as { log_statement: "mod" } to count writes in the log. fsync stays on unless named here. */
@@ -57,7 +60,7 @@ export interface Postgres extends Running {
 
 /** One PostgreSQL on loopback, scram-sha-256 for every login. The first call ever downloads it. */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const { major, dir, settings = {}, lifetime = "parent" } = options;
+  const { major, dir, host = LOOPBACK, settings = {}, lifetime = "parent" } = options;
   sweep();
   const native = await installPostgres(major);
   const user = serverUser();
@@ -67,6 +70,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const keepData = data.startsWith(OUTSIDE) ? removeLater([data, passwordFileOf(data)]) : () => undefined;
   const credentials = loadCredentials(folder);
   await once(folder, () => initialise(native, data, credentials.superuser, user));
+  if (host !== LOOPBACK) letInEveryAddress(data);
 
   const [freePort] = await freePorts(1);
   const port = options.port ?? freePort;
@@ -76,7 +80,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     launch({
       kind: `postgres-${major}`,
       command: join(native, "bin/postgres"),
-      args: ["-D", data, ...flags({ ...defaults(port), ...settings })],
+      args: ["-D", data, ...flags({ ...defaults(host, port), ...settings })],
       ...(user === undefined ? {} : { user }),
       cwd: data,
       logFile,
@@ -89,7 +93,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       disposable: [data, folder].filter(isOurs),
     });
   let running = await start();
-  const server = { host: "127.0.0.1", port };
+  const server = { host, port };
   await ensureAdmin(server, credentials);
   if (lifetime === "detached") keepData();
 
@@ -140,6 +144,7 @@ export async function startReplica(
   return startPostgres({ major: primary.major, dir: folder });
 }
 
+const LOOPBACK = "127.0.0.1";
 const OUTSIDE = "/var/tmp/audit-pipeline-postgres-";
 const isOurs = (folder: string) => folder.startsWith(OUTSIDE) || folder.startsWith(stateFolder);
 
@@ -211,14 +216,21 @@ async function initialise(native: string, data: string, superuser: Login, user: 
   }
 }
 
+/** initdb lets in loopback only. */
+function letInEveryAddress(data: string): void {
+  const file = join(data, "pg_hba.conf");
+  const line = "host all all all scram-sha-256\n";
+  if (!readFileSync(file, "utf8").includes(line)) appendFileSync(file, line);
+}
+
 /** What an interrupted initdb left would make the next one refuse. */
 function emptyFolder(folder: string): void {
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
 }
 
-const defaults = (port: number) => ({
+const defaults = (host: string, port: number) => ({
   port: String(port),
-  listen_addresses: "127.0.0.1",
+  listen_addresses: host,
   unix_socket_directories: "",
   max_connections: "200",
   shared_buffers: "64MB",

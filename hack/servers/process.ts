@@ -71,7 +71,7 @@ function environmentOf(pid: number): string {
   }
 }
 
-function childrenOf(pid: number): ProcessIdentity[] {
+export function childrenOf(pid: number): ProcessIdentity[] {
   return allPids()
     .filter((other) => parentOf(other) === pid)
     .flatMap((other) => identify(other) ?? []);

@@ -5,7 +5,9 @@ import { join, resolve } from "node:path";
 import { identify, isRunning, killTree, type ProcessIdentity, signal, waitForEnd } from "./process.ts";
 
 /** Everything this clone runs or leaves on disk; not tracked by git. */
-export const stateFolder = resolve(import.meta.dirname, "../../.servers");
+export const cloneState = resolve(import.meta.dirname, "../../.servers");
+/** The same, but in a cluster's namespaces a place of their own: the process ids in its records are others there. */
+export const stateFolder = process.env["SERVERS_STATE"] || cloneState;
 const recordFolder = join(stateFolder, "run");
 
 /** Whether a server ends with the process that started it, or stays until `make servers-down`. */
