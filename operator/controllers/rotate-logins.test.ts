@@ -57,6 +57,7 @@ describe.each(["postgres15", "postgres18"] as const)("logins on %s", (major) => 
       store: {
         get: async ({ kind, name }: { kind: string; name: string }) =>
           kind === "Secret" ? secrets.get(name) : undefined,
+        list: async () => ({ items: [] }),
         apply: async (object: Secret) => {
           if (object.kind !== "Secret") return;
           mayWrite();
@@ -164,6 +165,25 @@ describe.each(["postgres15", "postgres18"] as const)("logins on %s", (major) => 
     expect(await sink.roles()).toEqual(BEGIN);
     expect(await tryLogin(sink, after)).toMatch(/^28(P01|000)$/);
     expect(sink.notes).toEqual(["CredentialsRotated", "CredentialsRotated"]);
+  });
+
+  test("whose end PostgreSQL refuses are shut, told, and in nobody's way", async () => {
+    const sink = newSink();
+    await sink.pass();
+    for (const name of ["second", "first"]) {
+      sink.wait(25 * HOUR);
+      sink.metadata.annotations[ANNOTATIONS.rotateAt] = name;
+      await sink.pass();
+    }
+    await asSuperuser(server, sink.ledger.database, async (client) => {
+      await client.query("CREATE TABLE public.theirs (x integer)");
+      await client.query(`ALTER TABLE public.theirs OWNER TO ${identifier(sink.ledger.otherWriter)}`);
+    });
+    sink.wait(25 * HOUR);
+    const { drift } = await sink.pass();
+    expect(drift).toEqual([expect.stringContaining(sink.ledger.otherWriter)]);
+    expect(await sink.roles()).toContain("writer_b false");
+    expect(await tryLogin(sink, sink.login("writer"))).toBe("lets in");
   });
 
   test("are replaced on request, once for each value; a request during the overlap waits for its end", async () => {

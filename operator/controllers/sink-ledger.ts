@@ -93,16 +93,17 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
 
   await recordSink(input.pipeline, sink, tools);
   await writeSecrets(credentials, passwords, plan.actions.length === 0 ? probed : undefined, tools.store);
+  const kept: string[] = [];
   for (const action of plan.actions) {
     tools.log.info({ sink: sink.name, database: place.ledger.database, action: action.kind }, "Applying action");
-    await access.apply(action);
+    await access.apply(action).catch((error: unknown) => kept.push(keptLogin(action, error)));
   }
   await announce(plan.actions, place.driftPolicy === "Correct" ? drift : [], place, tools);
   await announceReset(input, spoilt, observed, tools);
   if (refusal !== undefined) throw refusal;
   const after = plan.actions.length === 0 ? observed : await access.observe();
   // What is left changed may be what a login needs: the probe says.
-  const left = place.driftPolicy === "Report" ? drift : [];
+  const left = [...(place.driftPolicy === "Report" ? drift : []), ...kept];
   const changed = plan.actions.length > 0 || left.length > 0;
   return {
     place,
@@ -118,6 +119,12 @@ export async function ensureLedger(input: LedgerInput, tools: Tools<AuditPipelin
     drift: left,
     observed: after,
   };
+}
+
+/** A login at its end that PostgreSQL keeps for what somebody gave it is shut, and no reason to stop the others. */
+function keptLogin({ kind }: LedgerAction, error: unknown): string {
+  if (kind === "DropLogin" && error instanceof StalledError && error.reason === "Orphaned") return error.message;
+  throw error;
 }
 
 /** All of it in one message; nobody else's doing is worth a wait, but sessions that are about to end. */

@@ -177,6 +177,20 @@ describe.each(["postgres15", "postgres18"] as const)("taking over what is there,
     expect(refusals[0]?.message).toContain("postgres.database");
   });
 
+  test("a login that owns tables of its own is not dropped, nor are they", async () => {
+    const ledger = fixture();
+    await ledger.converge();
+    const { database, writer } = ledger.names;
+    await asSuperuser(pg, database, async (client) => {
+      await client.query("CREATE TABLE public.theirs AS SELECT 1 AS x");
+      await client.query(`ALTER TABLE public.theirs OWNER TO ${identifier(writer)}`);
+    });
+    await expect(ledger.teardown(RETAIN)).rejects.toMatchObject({ reason: "Orphaned" });
+    const { rows } = await asSuperuser(pg, database, (client) => client.query("SELECT x FROM public.theirs"));
+    expect(rows).toEqual([{ x: 1 }]);
+    expect((await ledger.access.observe()).roles.writer).toMatchObject({ login: false });
+  });
+
   test("a former self that nobody released is taken back, and its rows with it", async () => {
     const first = fixture();
     await first.converge();

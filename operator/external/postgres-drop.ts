@@ -33,11 +33,24 @@ export async function dropLogin(target: DropTarget, role: string): Promise<void>
   if (!(await requireOurs(target, role))) return;
   const { connections, server, names } = target;
   await shut(target, role, "NOLOGIN");
-  // It owns nothing, so this only takes privileges: in this database, and on the database itself.
   if (await mayEnter(target)) {
-    await connections.admin(server, names.database, (client) => client.query(`DROP OWNED BY ${identifier(role)}`));
+    await connections.admin(server, names.database, (client) => takePrivileges(client, role));
   }
   await dropRole(target, role);
+}
+
+/**
+ * In this database, and on the database itself. Our logins own nothing; where somebody let one make tables, or adopted
+ * one that had some, DROP OWNED would drop those along: then it is not done, and the role stays for them.
+ */
+async function takePrivileges(client: ClientBase, role: string): Promise<void> {
+  const { rows } = await client.query<{ owned: number }>(
+    `SELECT count(*)::int AS owned FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
+     WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND r.rolname = $1
+       AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    [role],
+  );
+  if (rows[0]?.owned === 0) await client.query(`DROP OWNED BY ${identifier(role)}`);
 }
 
 /** Ends its sessions and takes its password; what it was granted it keeps. The marker comes last: until then, it is done again. */

@@ -79,6 +79,21 @@ describe("a login", () => {
     expect(at(10 + HOUR, swapped)).toMatchObject([{ kind: "DisableLogin", role: names.writer }]);
   });
 
+  test("is never dropped if it was there before us, and its marker goes on saying so", () => {
+    const marker = { ...ownedBy(identity), adopted: true, issuedAt: new Date(1).toISOString() } as const;
+    const taken = (otherLogin: boolean, inForceNames = names) =>
+      planRetirements(
+        ledger({ nowMs: 10 + HOUR, overlapMs: HOUR }, { names: inForceNames }),
+        seen(issued(10), issued(1, { marker, login: otherLogin })),
+      );
+    for (const of of [names, inForce(names, "writer", names.otherWriter)]) {
+      expect(taken(true, of)).toMatchObject([
+        { kind: "DisableLogin", role: of.otherWriter, marker: { adopted: true } },
+      ]);
+      expect(taken(false, of)).toEqual([]);
+    }
+  });
+
   test("is never taken away while its successor has no password", () => {
     const nowMs = Number.MAX_SAFE_INTEGER;
     const desired = ledger({ nowMs, overlapMs: 0 });

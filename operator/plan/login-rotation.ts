@@ -44,7 +44,7 @@ function isPredecessor(other: ObservedRole | undefined, currentMs: number): bool
   return other?.login === true && at !== undefined && at <= currentMs;
 }
 
-/** The logins whose time is over. */
+/** The logins whose time is over. One that was there before us loses its password, and stays as a role. */
 export function planRetirements(
   { names, identity, credentials, rotation }: Ledger,
   { roles }: ObservedLedger,
@@ -54,10 +54,14 @@ export function planRetirements(
   return LOGINS.flatMap((login): LedgerAction[] => {
     const [current, other] = [roles[login], roles[otherOf[login]]];
     const role = names[otherOf[login]];
-    if (other === undefined || (!other.login && !isSecond(role))) return [];
+    if (other === undefined) return [];
+    const adopted = other.marker?.adopted === true;
+    const isDropped = isSecond(role) && !adopted;
+    if (!other.login && !isDropped) return [];
     const isOver = credentials[login] === undefined || nowMs >= endOfOverlap(current, other, overlapMs);
     if (!isOver) return [];
-    return isSecond(role) ? [{ kind: "DropLogin", role }] : [{ kind: "DisableLogin", role, marker: ownedBy(identity) }];
+    if (isDropped) return [{ kind: "DropLogin", role }];
+    return [{ kind: "DisableLogin", role, marker: { ...ownedBy(identity), ...(adopted && { adopted }) } }];
   });
 }
 

@@ -232,7 +232,7 @@ function refuseDifferent(
   { actions, refusals }: Plan<LedgerAction>,
 ): Refusal | undefined {
   if (adoptionPolicy !== "IfIdentical") return undefined;
-  const foreign = ROLES.filter((role) => {
+  const foreign = [...ROLES, ...OTHER_ROLES].filter((role) => {
     const found = observed.roles[role];
     return found !== undefined && mayAdopt(found.marker, identity, adoptionPolicy) && isForeign(found.marker, identity);
   });
