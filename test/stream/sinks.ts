@@ -33,11 +33,12 @@ export interface SinkOptions {
   readonly dir: string;
   readonly postgres: Address;
   readonly config: (proxyPort: number) => SinkConfigInput;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const DRAIN_MS = 40_000;
 
-export async function startSink({ name, dir, postgres, config }: SinkOptions): Promise<Sink> {
+export async function startSink({ name, dir, postgres, config, env }: SinkOptions): Promise<Sink> {
   const proxy = await startProxy(postgres);
   const file = join(dir, `${name}.json`);
   // YAML reads JSON.
@@ -45,7 +46,7 @@ export async function startSink({ name, dir, postgres, config }: SinkOptions): P
   const logFile = join(dir, `${name}.log`);
   const log = openSync(logFile, "a");
   const child = spawn(process.execPath, ["--import", sabotage, main, "consume"], {
-    env: { ...process.env, CONFIG_PATH: file, POD_NAME: name, NODE_OPTIONS: "" },
+    env: { ...process.env, CONFIG_PATH: file, POD_NAME: name, NODE_OPTIONS: "", ...env },
     stdio: ["ignore", log, log, "ipc"],
   });
   closeSync(log);

@@ -50,6 +50,7 @@ export async function createTopics(
   name: string,
   partitionsAtFirst: number,
   replicationFactor = 1,
+  timestampType: "LogAppendTime" | "CreateTime" = "LogAppendTime",
 ): Promise<Topics> {
   const kafka = new Kafka({
     clientId: "stream-test",
@@ -59,8 +60,12 @@ export async function createTopics(
   const admin = kafka.admin();
   await admin.connect();
   const deadLetters = `${name}.dlq`;
-  const appendTime = { name: "message.timestamp.type", value: "LogAppendTime" };
-  const configEntries = [{ name: "max.message.bytes", value: String(DEAD_LETTER_MAX_BYTES) }];
+  const appendTime = { name: "message.timestamp.type", value: timestampType };
+  // As the operator makes it.
+  const configEntries = [
+    { name: "max.message.bytes", value: String(DEAD_LETTER_MAX_BYTES) },
+    { name: "retention.ms", value: "-1" },
+  ];
   await admin.createTopics({
     topics: [
       { topic: name, numPartitions: partitionsAtFirst, replicationFactor, configEntries: [appendTime] },

@@ -18,9 +18,12 @@ final class Checks {
     private final Report report;
     /** What a person says the retention is; 0 where only the ledger's own word counts. */
     private final int retentionMonths;
+    /** By "topic id/partition/offset": the log's records of conflicts, as `KafkaLog.whole` has them. */
+    private final Map<String, String> logged;
 
-    Checks(Ledger ledger, Report report, int retentionMonths) {
+    Checks(Ledger ledger, Report report, int retentionMonths, Map<String, String> logged) {
         this.retentionMonths = retentionMonths;
+        this.logged = logged;
         this.ledger = ledger;
         this.report = report;
     }
@@ -88,16 +91,9 @@ final class Checks {
 
     /** Each conflict is a skipped offset of that disposition with those bytes, and beside an event of the same id. */
     private void conflicts() throws SQLException {
-        query("SELECT topic_id, partition, \"offset\", raw, headers, sha256 FROM S.conflicts", row -> {
-            byte[] hash;
-            try {
-                hash = Chain.recordHash(Chain.decodeHeaders(row.getBytes(5)), row.getBytes(4));
-            } catch (IllegalArgumentException error) {
-                hash = Chain.EMPTY;
-            }
-            if (Arrays.equals(hash, row.getBytes(6))) return;
-            problem("ConflictMismatch", row.getObject(1, UUID.class), row.getInt(2), row.getLong(3),
-                    "sha256 of the conflict is not that of its bytes");
+        query("SELECT topic_id, partition, \"offset\", raw, headers, sha256, source, id FROM S.conflicts", row -> {
+            String reason = mismatch(row);
+            if (reason != null) problem("ConflictMismatch", row.getObject(1, UUID.class), row.getInt(2), row.getLong(3), reason);
         });
         String same = "c.topic_id = s.topic_id AND c.partition = s.partition AND c.\"offset\" = s.\"offset\"";
         each("ConflictMismatch", "skipped as Conflict, but conflicts has not this one row with the same hash, tenant and time",
@@ -111,6 +107,22 @@ final class Checks {
         each("ConflictMismatch", "a conflict beside no event of the same id with other bytes",
                 "SELECT topic_id, partition, \"offset\" FROM S.conflicts c WHERE NOT EXISTS (SELECT FROM all_events e WHERE"
                         + " e.tenant = c.tenant AND e.source = c.source AND e.id = c.id AND e.sha256 <> c.sha256)" + NOTHING_DROPPED);
+    }
+
+    /** Of one row of `conflicts` by itself: no walk looks at its bytes. */
+    private String mismatch(ResultSet row) throws SQLException {
+        byte[] raw = row.getBytes(4);
+        List<Chain.Header> headers;
+        try {
+            headers = Chain.decodeHeaders(row.getBytes(5));
+        } catch (IllegalArgumentException error) {
+            return "the headers column holds " + error.getMessage();
+        }
+        if (!Arrays.equals(Chain.recordHash(headers, raw), row.getBytes(6))) return "sha256 of the conflict is not that of its bytes";
+        String column = Columns.identityMismatch(Map.of("source", row.getString(7), "id", row.getString(8)), headers, raw);
+        if (column != null) return column;
+        String whole = logged.get(row.getObject(1, UUID.class) + "/" + row.getInt(2) + "/" + row.getLong(3));
+        return whole == null || whole.equals(KafkaLog.whole(raw, headers)) ? null : "the conflict is not the log's record";
     }
 
     private void each(String check, String reason, String sql) throws SQLException {

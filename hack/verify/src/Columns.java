@@ -52,6 +52,23 @@ final class Columns {
         return firstMismatch(row, headers, event, data);
     }
 
+    /** Of `source` and `id` alone, by column name: what a row of `conflicts` has. */
+    static String identityMismatch(Map<String, String> columns, List<Chain.Header> headers, byte[] raw) {
+        Map<String, Object> event = new HashMap<>();
+        try {
+            if (Chain.isBinaryMode(headers)) event = attributes(headers);
+            else if (Json.parse(raw) instanceof Map<?, ?> members) {
+                for (String name : columns.keySet()) event.put(name, members.get(name));
+            }
+        } catch (IllegalArgumentException error) {
+            return "the event is " + error.getMessage();
+        }
+        for (Map.Entry<String, String> column : columns.entrySet()) {
+            if (!column.getValue().equals(text(event.get(column.getKey())))) return "column " + column.getKey() + " is not what the event says";
+        }
+        return null;
+    }
+
     private static String firstMismatch(Row row, List<Chain.Header> headers, Map<String, Object> event, Object data) {
         for (String name : List.of("source", "id", "type", "subject")) {
             String found = compare(row, name, text(event.get(name)));

@@ -51,6 +51,19 @@ final class KafkaLog implements AutoCloseable {
         deadLetters = deadLetterTopic == null ? null : readDeadLetters(deadLetterTopic, sink);
     }
 
+    /** The log's records at the offsets of conflicts, by "topic id/partition/offset"; complete after every walk. */
+    final Map<String, String> conflicts = new HashMap<>();
+
+    /** A record's value and headers as one hash. */
+    static String whole(byte[] value, List<Chain.Header> headers) {
+        byte[] encoded = Chain.encodeHeaders(headers);
+        return java.util.HexFormat.of().formatHex(Chain.sha256(out -> {
+            out.writeInt(value.length);
+            out.write(value);
+            out.write(encoded);
+        }));
+    }
+
     Partition partition(int partition, long until) {
         return new Partition(new TopicPartition(topic, partition), until);
     }
@@ -151,6 +164,10 @@ final class KafkaLog implements AutoCloseable {
             }
             fetched.poll();
             compared++;
+            if (entry.disposition() == Report.Disposition.Conflict.ordinal()) {
+                byte[] value = record.value() == null ? Chain.EMPTY : record.value();
+                conflicts.put(topicId + "/" + source.partition() + "/" + entry.offset(), whole(value, headers(record).toList()));
+            }
             String reason = difference(entry, record);
             return reason == null ? null : new Difference(entry.offset(), reason);
         }

@@ -135,7 +135,7 @@ public final class Verify {
         if (log != null && report.partitions.stream().noneMatch(partition -> log.topicId.equals(partition.topicId))) {
             report.problems.add(new Report.Problem("NoProgress", log.topicId, 0, -1, "progress knows no partition of the topic"));
         }
-        new Checks(ledger, report, retentionMonths).run();
+        new Checks(ledger, report, retentionMonths, log == null ? Map.of() : log.conflicts).run();
         if (log != null && report.partitions.stream().allMatch(partition -> partition.problem == null)) log.unaccounted(report);
     }
 
