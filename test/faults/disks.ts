@@ -16,37 +16,39 @@ export const disks = {
 /** The ids move to a small disk, that is filled: 53100 for every transaction, until there is room again. */
 async function tablespaceFull(world: World): Promise<void> {
   const bytes = await withSuperuser(world, async (client) => {
-    const sql = "SELECT pg_total_relation_size('audit.event_ids')::float8 AS bytes";
+    const sql = `SELECT sum(pg_total_relation_size(relid))::float8 AS bytes
+      FROM pg_partition_tree('audit.event_ids') WHERE isleaf`;
     return (await client.query<{ bytes: number }>(sql)).rows[0]?.bytes ?? 0;
   });
   const disk = new SmallDisk(64 + Math.ceil((bytes * 2) / 1_048_576));
   try {
     const { uid, gid } = statSync(realpathSync(join(world.postgres.current.dir, "data")));
     chownSync(disk.path, uid, gid);
-    await withSuperuser(world, async (client) => {
-      await client.query(`CREATE TABLESPACE small LOCATION ${literal(disk.path)}`);
-      await move(client, "small");
-    });
+    await withSuperuser(world, (client) => client.query(`CREATE TABLESPACE small LOCATION ${literal(disk.path)}`));
+    await idsOn(world, "small");
     const seen = outOfSpace(world);
     disk.fill();
     await until("the server has no space", 30_000, () => outOfSpace(world) > seen);
     await sleep(world.doses.outageMs);
     disk.free();
     await goesOn(world);
-    await withSuperuser(world, async (client) => {
-      await move(client, "pg_default");
-      await client.query("DROP TABLESPACE small");
-    });
   } finally {
+    disk.free();
+    await idsOn(world, "pg_default");
+    await withSuperuser(world, (client) => client.query("DROP TABLESPACE small"));
     disk.remove();
   }
   world.say("The tablespace of the ids was full, and has room again");
 }
 
-async function move(client: pg.Client, tablespace: string): Promise<void> {
-  await client.query(`ALTER TABLE audit.event_ids SET TABLESPACE ${tablespace}`);
-  await client.query(`ALTER INDEX audit.event_ids_pkey SET TABLESPACE ${tablespace}`);
-}
+/** Of a partitioned table the leaves have the bytes. */
+const idsOn = (world: World, tablespace: string) =>
+  withSuperuser(world, async (client) => {
+    const { rows } = await client.query<{ kind: string; name: string }>(`
+      SELECT 'TABLE' AS kind, relid::regclass::text AS name FROM pg_partition_tree('audit.event_ids') WHERE isleaf
+      UNION ALL SELECT 'INDEX', relid::regclass::text FROM pg_partition_tree('audit.event_ids_pkey') WHERE isleaf`);
+    for (const { kind, name } of rows) await client.query(`ALTER ${kind} ${name} SET TABLESPACE ${tablespace}`);
+  });
 
 const outOfSpace = ({ postgres }: World): number =>
   readFileSync(postgres.current.logFile, "utf8").split("No space left on device").length;

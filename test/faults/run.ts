@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { startPostgres } from "../../hack/servers/postgres.ts";
@@ -123,6 +123,8 @@ async function stream(seed: number, brokers: "OneBroker" | "ThreeBrokers", sched
   } catch (error) {
     say(`PROBLEM ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   } finally {
+    for (const [n, broker] of log.brokers.entries())
+      copyFileSync(join(broker.dir, "server.log"), join(dir, `broker-${n + 1}.log`));
     await log.remove();
   }
   total.faults += schedule.flat().length;

@@ -1,3 +1,4 @@
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Postgres } from "../../hack/servers/postgres.ts";
@@ -113,6 +114,7 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
     await producer.close();
     file.close();
     await topics.delete();
+    copyFileSync(postgres.current.logFile, join(dir, "postgres.log"));
     await postgres.remove();
   }
 }

@@ -1,6 +1,6 @@
 import { type Admin, Kafka, logLevel } from "kafkajs";
 import type pg from "pg";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { copyLedgerDatabase, createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
 import { sharedServers } from "../support/servers.ts";
 import { type SmallRecord, smallRecords, writeLedger } from "./small-ledger.ts";
@@ -151,6 +151,44 @@ test("a dead letter whose offset the ledger says is something else is found", as
     records.map((record, n) => (n === 13 ? { ...record, disposition: "Excluded" } : record)),
   );
   expect(problems).toContainEqual(expect.objectContaining({ check: "DeadLetterUnaccounted", offset: 13 }));
+});
+
+// The last ones: they take the start of the log away, which no other test may miss.
+describe("after the log's retention took what is before a dead letter's offset", () => {
+  beforeAll(async () => {
+    // Only now the client knows the topic's leader.
+    await admin.fetchTopicOffsets(topic);
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: "15" }] });
+  });
+
+  test("the dead letter is no false alarm", async () => {
+    const verdict = await verify(ledger.url(ledger.reader), ...against);
+    expect(verdict.problems).toEqual([]);
+    expect(verdict.partitions).toMatchObject([{ comparedWithLog: records.length - 15 }]);
+  });
+
+  test("it is one where the ledger says something else of its offset", async () => {
+    const { problems } = await verifyForged(
+      records.map((record, n) => (n === 13 ? { ...record, disposition: "Excluded" } : record)),
+    );
+    expect(problems).toEqual([expect.objectContaining({ check: "DeadLetterUnaccounted", offset: 13 })]);
+  });
+
+  test("it is no false alarm where the ledger's retention took its offset, too", async () => {
+    const client = await ledger.connect(server.superuser);
+    await client.query(`WITH month AS (
+        INSERT INTO audit.dropped_months (id, table_name, from_time, to_time, retention_months, events, begun_at, dropped_at)
+        VALUES (gen_random_uuid(), 'events_old', '2020-01-01', '2020-02-01', 1, 14, now(), now()) RETURNING id)
+      INSERT INTO audit.dropped_ranges SELECT month.id, topic_id, partition, 0, 13, chain
+        FROM month, audit.skipped WHERE "offset" = 13`);
+    await client.query(
+      `DELETE FROM audit.event_ids i USING audit.events e WHERE e."offset" <= 13 AND e.sha256 = i.sha256`,
+    );
+    for (const table of ["events", "skipped", "conflicts"])
+      await client.query(`DELETE FROM audit.${table} WHERE "offset" <= 13`);
+    await client.end();
+    expect((await verify(ledger.url(ledger.reader), ...against)).problems).toEqual([]);
+  });
 });
 
 function replace(index: number, change: (record: SmallRecord) => Partial<SmallRecord>) {

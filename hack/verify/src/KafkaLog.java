@@ -158,7 +158,11 @@ final class KafkaLog implements AutoCloseable {
                 return record != null && record.offset() <= entry.lastOffset()
                         ? new Difference(record.offset(), "said to be Gone, and the log has it") : null;
             }
-            if (entry.offset() < logStart) return null;
+            if (entry.offset() < logStart) {
+                // The log's retention took the record; its dead letter is kept for longer, or is gone, too.
+                if (entry.disposition() == Report.Disposition.DeadLettered.ordinal()) account(entry.offset());
+                return null;
+            }
             if (record == null || record.offset() != entry.offset()) {
                 return new Difference(entry.offset(), "the log has no record at this offset");
             }
@@ -193,16 +197,29 @@ final class KafkaLog implements AutoCloseable {
 
         private String deadLettered(Ledger.Entry entry, ConsumerRecord<byte[], byte[]> record) {
             if (deadLetters == null) return null;
-            Set<String> found = deadLetters.remove(topicId + "/" + source.partition() + "/" + entry.offset());
+            Set<String> found = account(entry.offset());
             if (found == null) return "DeadLettered, and the dead-letter topic has no such identity";
             return found.equals(Set.of(original(record))) ? null : "the dead letter is not the log's record";
         }
 
-        /** What retention took from the ledger, and the log may still have. */
-        void skip(long last) {
+        /** The dead letter of an offset is as it should be: whoever is left in the end is not. */
+        private Set<String> account(long offset) {
+            return deadLetters == null ? null : deadLetters.remove(topicId + "/" + source.partition() + "/" + offset);
+        }
+
+        /** What retention took from the ledger, and the log may still have, or the dead-letter topic. */
+        void skip(long first, long last) {
+            if (deadLetters != null) deadLetters.keySet().removeIf(identity -> isWithin(identity, first, last));
             for (ConsumerRecord<byte[], byte[]> record = peek(); record != null && record.offset() <= last; record = peek()) {
                 fetched.poll();
             }
+        }
+
+        private boolean isWithin(String identity, long first, long last) {
+            String prefix = topicId + "/" + source.partition() + "/";
+            if (!identity.startsWith(prefix)) return false;
+            long offset = Long.parseLong(identity.substring(prefix.length()));
+            return offset >= first && offset <= last;
         }
 
         /** Records left over before `next`, which the walk passed without looking at them. */

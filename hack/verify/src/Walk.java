@@ -110,7 +110,7 @@ final class Walk {
                 fail("Malformed", next, "the chain of a dropped run has " + run.chain().length + " bytes");
                 return;
             }
-            if (log != null) log.skip(run.lastOffset());
+            if (log != null) log.skip(next, run.lastOffset());
             latestMonthUs = Math.max(latestMonthUs, run.fromUs());
             chain = run.chain();
             partition.dropped += run.lastOffset() - next + 1;
