@@ -171,6 +171,7 @@ export class Consumer {
     if (fetched.outOfRange === true) return this.#outOfRange(partition, fetched);
     if (fetched.error !== undefined) return this.#unreadable(partition, fetched.error);
     if (partition.held === "Unreadable") partition.held = undefined;
+    partition.readFailure = undefined;
     partition.endOffset = fetched.endOffset;
 
     const began = performance.now();
@@ -216,6 +217,7 @@ export class Consumer {
       );
     }
     partition.held ??= "Unreadable";
+    partition.readFailure = error;
   }
 
   async #write(): Promise<void> {

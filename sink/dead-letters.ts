@@ -63,6 +63,9 @@ export class DeadLetters {
   /** By partition: the offset that was refused for its size last time. What is behind it is not sent again and again. */
   readonly #refused = new Map<number, bigint>();
 
+  /** Why the last letters were not taken; undefined once others are. */
+  failure: unknown;
+
   constructor(writer: EventLogWriter, topic: string | undefined, source: DeadLetterSource) {
     this.#writer = writer;
     this.#topic = topic;
@@ -114,7 +117,9 @@ export class DeadLetters {
     for (const { partition } of letters) this.#refused.delete(partition);
     try {
       await this.#writer.send([...sent.keys()]);
+      this.failure = undefined;
     } catch (error) {
+      this.failure = error;
       if (!(error instanceof RecordsTooLargeError)) throw error;
       for (const { record } of error.refused) {
         const letter = sent.get(record);

@@ -24,6 +24,8 @@ export interface PartitionGauge {
 export interface MetricSources {
   queued(): number;
   partitions(): Iterable<PartitionGauge>;
+  /** Reasons why Kafka is in the way. */
+  kafkaTrouble(): Iterable<string>;
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -120,6 +122,17 @@ export function sinkMetrics(pipeline: SinkConfig["pipeline"], sources: MetricSou
       for (const { number, held } of sources.partitions()) {
         if (held !== undefined) this.set({ partition: String(number), reason: held }, 1);
       }
+    },
+  });
+
+  new Gauge({
+    name: "audit_kafka_trouble",
+    help: "1 while Kafka is in the way, by reason",
+    labelNames: ["reason"] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of sources.kafkaTrouble()) this.set({ reason }, 1);
     },
   });
 

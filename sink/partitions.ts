@@ -19,6 +19,8 @@ export class Partition {
   endOffset: bigint | undefined;
   /** Why it cannot go on: stays until something of it was settled, and LogTruncated as long as the claim. */
   held: HoldReason | undefined;
+  /** What the broker said, while it is held as Unreadable. */
+  readFailure: Error | undefined;
   holds = 0;
   /** Between a hold and the next attempt. Each hold is an object of its own: only the latest one's timer counts. */
   waitingFor: object | undefined;

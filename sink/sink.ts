@@ -10,6 +10,8 @@ import { DeadLetters } from "./dead-letters.ts";
 import { followEndOffsets } from "./end-offsets.ts";
 import { Gate } from "./gate.ts";
 import type { EventLogReader, EventLogWriter, KafkaClient, KafkaConnection } from "./kafka/port.ts";
+import { troubleOf } from "./kafka/trouble.ts";
+import { KafkaWatch } from "./kafka-watch.ts";
 import { type PartitionGauge, sinkMetrics } from "./metrics.ts";
 import { Partitions } from "./partitions.ts";
 import { expiryBoundaryMs } from "./retention.ts";
@@ -39,12 +41,15 @@ const START_RETRY_MS = 2_000;
 /** Puts the parts together. Liveness answers from the first moment on, whatever the back-ends do. */
 export async function startSink(deps: SinkDeps): Promise<RunningSink> {
   const { config, log } = deps;
-  const state: State = { ready: false, stopping: new AbortController(), abandon: new AbortController() };
+  const watch = new KafkaWatch(log);
+  const state: State = { watch, ready: false, stopping: new AbortController(), abandon: new AbortController() };
   const metrics = sinkMetrics(config.pipeline, {
     queued: () => state.consumer?.queued ?? 0,
     partitions: () => gauges(state.partitions),
+    kafkaTrouble: () => watch.reasons,
   });
-  const admin = await serveAdmin({ ...config.admin, registry: metrics.registry, isReady: () => state.ready });
+  const { registry } = metrics;
+  const admin = await serveAdmin({ ...config.admin, registry, isReady: () => state.ready, trouble: () => watch.text });
   log.info({ host: config.admin.host, port: admin.port }, "Admin server listens");
 
   const done = run(deps, state, metrics).finally(() => close(state, admin));
@@ -62,6 +67,7 @@ export async function startSink(deps: SinkDeps): Promise<RunningSink> {
 }
 
 interface State {
+  readonly watch: KafkaWatch;
   ready: boolean;
   /** Fetch no more. */
   readonly stopping: AbortController;
@@ -95,6 +101,7 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
     "Cannot open the topic yet",
     log,
     state.stopping.signal,
+    (failure) => state.watch.start(failure),
   );
   if (opened === undefined) return;
   const { topicId } = opened;
@@ -138,7 +145,8 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
     }),
   });
   state.consumer = consumer;
-  const joined = reader.join(consumer.handlers).then(() => true);
+  void state.watch.follow(() => failuresOf(reader, partitions, deadLetters), signal);
+  const joined = untilWorks(() => joinGroup(reader, consumer), "The group is refused", log, state.stopping.signal);
   if (!(await Promise.race([joined, aborted(state.stopping.signal)]))) return;
   state.ready = true;
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
@@ -149,6 +157,24 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
   // The drain took too long: the successor reads it again.
   else log.warn({}, "Left what is not settled to the successor");
+}
+
+/** A right that is missing may be given while we wait; whatever else a group is refused for only a new start can change. */
+async function joinGroup(reader: EventLogReader, { handlers }: Consumer): Promise<true> {
+  try {
+    await reader.join(handlers);
+    return true;
+  } catch (error) {
+    if (troubleOf(error)?.reason !== "KafkaAuthorizationFailed") throw new HopelessError("", { cause: error });
+    await reader.leave();
+    throw error;
+  }
+}
+
+class HopelessError extends Error {}
+
+function failuresOf(reader: EventLogReader, partitions: Partitions, deadLetters: DeadLetters): unknown[] {
+  return [...reader.failures(), ...[...partitions.all].map(({ readFailure }) => readFailure), deadLetters.failure];
 }
 
 /** A topic that was deleted and made again has other records at the offsets that are settled: that is for a person to decide. */
@@ -187,11 +213,16 @@ async function untilWorks<T>(
   message: string,
   log: Logger,
   signal: AbortSignal,
+  failed: (failure: unknown) => void = () => undefined,
 ): Promise<T | undefined> {
   while (!signal.aborted) {
     try {
-      return await Promise.race([work(), aborted(signal).then(() => undefined)]);
+      const done = await Promise.race([work(), aborted(signal).then(() => undefined)]);
+      failed(undefined);
+      return done;
     } catch (error) {
+      if (error instanceof HopelessError) throw error.cause;
+      failed(error);
       log.warn({ err: error, retryAfterMs: START_RETRY_MS }, message);
       await sleep(START_RETRY_MS, undefined, { signal }).catch(() => undefined);
     }

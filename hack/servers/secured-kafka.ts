@@ -23,7 +23,7 @@ export interface SecuredKafka {
   readonly expired: string;
   /** As saslSsl, with a certificate for a host that this is not. */
   readonly otherHost: string;
-  /** As saslSsl; who does not log in again within ten seconds is cut off. */
+  /** As saslSsl; who does not log in again within three seconds is cut off. */
   readonly reauthenticating: string;
   /** Of everybody and without TLS; whoever comes this way may do everything. For looking behind the operator's back. */
   readonly plaintext: string;
@@ -46,7 +46,7 @@ const ADMIN = { username: "admin", password: "admin-password-of-the-tests" };
 
 const LISTENERS = ["SASL_SSL", "MTLS", "EXPIRED", "OTHERHOST", "REAUTH"] as const;
 type Listener = (typeof LISTENERS)[number];
-const REAUTHENTICATE_MS = 10_000;
+const REAUTHENTICATE_MS = 3_000;
 
 /** About five seconds. `kafka.remove()` ends it with its data and certificates. */
 export async function startSecuredKafka(

@@ -3,14 +3,14 @@ import { ConnectionError } from "./protocol.ts";
 /** One connection per key, opened when first asked for and again after it was lost. */
 export class Connections<Connection> {
   readonly #open: (host: string, port: number) => Promise<Connection>;
-  readonly #isUsable: (connection: Connection) => boolean;
+  readonly #isUsable: (connection: Connection) => boolean | Promise<boolean>;
   readonly #destroy: (connection: Connection) => void;
   readonly #known = new Map<string, Promise<Connection>>();
   #closed = false;
 
   constructor(
     open: (host: string, port: number) => Promise<Connection>,
-    isUsable: (connection: Connection) => boolean,
+    isUsable: (connection: Connection) => boolean | Promise<boolean>,
     destroy: (connection: Connection) => void,
   ) {
     this.#open = open;
@@ -24,7 +24,9 @@ export class Connections<Connection> {
     const known = this.#known.get(key);
     if (known !== undefined) {
       const connection = await known;
-      if (this.#isUsable(connection)) return connection;
+      if (await this.#isUsable(connection)) return connection;
+      // Nobody would end it: a client may keep one alive that we do not use any more.
+      this.#destroy(connection);
       if (this.#known.get(key) === known) this.#known.delete(key);
     }
     if (this.#closed) throw new ConnectionError("The Kafka client was closed");

@@ -94,6 +94,11 @@ export class Fetcher {
     this.#view = view;
   }
 
+  /** Why the last request failed, and all since; what the broker says of single partitions is in what `fetch` answers. */
+  get failure(): unknown {
+    return this.#cutOffSinceMs === undefined ? undefined : this.#lastFailure;
+  }
+
   /** The partitions held now, without positions; none of those before is known any longer. */
   assign(partitions: readonly number[]): void {
     this.#partitions.clear();

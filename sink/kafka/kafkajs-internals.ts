@@ -19,6 +19,8 @@ export interface KafkaJsConnection {
     readonly throttledUntil: number;
     scheduleCheckPendingRequests(): void;
   };
+  /** Milliseconds after which the broker wants the login again; 0 never. */
+  readonly sessionLifetime: { toString(): string };
   isConnected(): boolean;
   isAuthenticated(): boolean;
   connect(): Promise<unknown>;

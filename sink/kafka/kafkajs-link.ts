@@ -18,7 +18,17 @@ export interface Link {
   readonly connection: KafkaJsConnection;
   readonly broker: KafkaJsBroker;
   readonly address: string;
+  /** Monotonic milliseconds until which the broker takes requests on it: it may ask for the login again. */
+  usableUntilMs: number;
 }
+
+/** For the connection alone: kafkajs logs in again in the middle of other requests, and takes their answers for its own. */
+const NEVER_AGAIN_MS = -1e15;
+/** Of a login's life; a request is sent a moment after we looked. */
+const USED_FOR = 0.8;
+
+export const isUsable = ({ connection, usableUntilMs }: Link): boolean =>
+  connection.isConnected() && performance.now() < usableUntilMs;
 
 const ignore = () => undefined;
 const silent = { namespace: () => silent, debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -34,6 +44,7 @@ export async function open(settings: KafkaConnection, host: string, port: number
     socketFactory: socketFactory(),
     connectionTimeout: connectTimeoutMs,
     requestTimeout: connectTimeoutMs,
+    reauthenticationThreshold: NEVER_AGAIN_MS,
     enforceRequestTimeout: false, // a timer each 100 ms; `call` has one for each request
     ssl: tls && {
       ca: tls.ca,
@@ -46,9 +57,11 @@ export async function open(settings: KafkaConnection, host: string, port: number
   stopIdleTimer(connection);
   const address = `${host}:${port}`;
   const broker = new Broker({ connectionPool: poolOf(connection, settings, host, port), logger: silent });
-  const link = { connection, broker, address };
+  const link = { connection, broker, address, usableUntilMs: Number.POSITIVE_INFINITY };
   try {
     await call(link, 2 * connectTimeoutMs, "Connecting", broker.connect());
+    const lifeMs = Number(connection.sessionLifetime.toString());
+    if (lifeMs > 0) link.usableUntilMs = performance.now() + USED_FOR * lifeMs;
     requireVersions(address, (key) => {
       const spoken = broker.versions?.[key];
       return spoken && { min: spoken.minVersion, max: spoken.maxVersion };

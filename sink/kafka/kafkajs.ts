@@ -3,7 +3,7 @@ import { Connections } from "./connections.ts";
 import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
 import { crc32c, murmur2 } from "./kafkajs-internals.ts";
-import { call, drop, type Link, open, send } from "./kafkajs-link.ts";
+import { call, drop, isUsable, type Link, open, send } from "./kafkajs-link.ts";
 import { decodeMetadata, encodeMetadata, metadataApi } from "./metadata-codec.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
 import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
@@ -36,11 +36,7 @@ class KafkaJsProtocol implements KafkaProtocol {
 
   constructor(settings: KafkaConnection) {
     this.#bootstrap = parseServers(settings.bootstrapServers);
-    this.#links = new Connections(
-      (host, port) => open(settings, host, port),
-      ({ connection }) => connection.isConnected(),
-      drop,
-    );
+    this.#links = new Connections((host, port) => open(settings, host, port), isUsable, drop);
   }
 
   async metadata(topics: readonly string[], timeoutMs: number) {

@@ -94,6 +94,11 @@ export class GroupMembership {
       .catch(this.#forgetCoordinator);
   }
 
+  /** Why the group is out of reach right now, or the last attempt to reach it failed. */
+  get failure(): unknown {
+    return this.#failing?.cause;
+  }
+
   /** Why there has been no way into the group, or no heartbeat, for the session timeout; it goes on trying. */
   trouble(): Error | undefined {
     if (this.#failing === undefined) return undefined;

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import {
   apiVersionsV3,
   Connection,
+  ConnectionStatuses,
   GenericError,
   AuthenticationError as LibraryAuthenticationError,
   ResponseError,
@@ -26,17 +27,31 @@ export async function open(settings: KafkaConnection, host: string, port: number
     ...(tls && { tlsServerName: serverName(tls, host) }),
     ...(sasl && { sasl }),
   });
-  // Its errors reach us through the requests; without a listener a second one would end the process.
-  connection.on("error", () => undefined);
+  // Requests only say that it was closed; without a listener an error would end the process.
+  let said: Error | undefined;
+  connection.on("error", (error) => {
+    said ??= error;
+  });
   try {
     await connection.connect(host, port);
     await checkVersions(connection, `${host}:${port}`);
     return connection;
   } catch (error) {
     connection.socket?.destroy();
+    const doing = `Connecting to ${host}:${port}`;
+    if (error instanceof ConnectionError && said !== undefined) throw new ConnectionError(doing, { cause: said });
     if (error instanceof UnsupportedBrokerError || error instanceof ConnectionError) throw error;
-    throw fromLibrary(error, `Connecting to ${host}:${port}`);
+    throw fromLibrary(error, doing);
   }
+}
+
+/** Brokers may ask for the login again, at any time in a connection's life: what is sent meanwhile would end it. */
+export function isUsable(connection: Connection): boolean | Promise<boolean> {
+  if (connection.status !== ConnectionStatuses.REAUTHENTICATING) return connection.isConnected();
+  return connection.ready().then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Some clusters are told apart by the name alone (SNI), which TLS has no room for where it is an address. */

@@ -20,7 +20,7 @@ import { askAny, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
 import { decompressWithin } from "./decompress.ts";
 import { decodeFetch, encodeFetch, fetchApi } from "./fetch-codec.ts";
-import { type Api, call, open } from "./platformatic-connection.ts";
+import { type Api, call, isUsable, open } from "./platformatic-connection.ts";
 import type { KafkaClient, KafkaConnection } from "./port.ts";
 import { decodeProduce, encodeProduce, produceApi } from "./produce-codec.ts";
 import {
@@ -68,7 +68,7 @@ class PlatformaticProtocol implements KafkaProtocol {
     this.#bootstrap = parseServers(settings.bootstrapServers);
     this.#connections = new Connections(
       (host, port) => open(settings, host, port),
-      (connection) => connection.isConnected(),
+      isUsable,
       (connection) => connection.socket.destroy(),
     );
   }

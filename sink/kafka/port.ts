@@ -82,6 +82,8 @@ export interface EventLogReader {
   commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
   /** Monotonic milliseconds (performance.now) at which the last heartbeat that the coordinator accepted was sent; -Infinity before. */
   lastHeartbeatMs(): number;
+  /** What keeps the group or the logs out of reach right now: the last failure of each that has not worked since. */
+  failures(): readonly unknown[];
   /** Gives the partitions up at once, without `revoked`: what the caller wants settled it settles before. */
   leave(): Promise<void>;
   close(): Promise<void>;

@@ -94,6 +94,10 @@ export class Reader implements EventLogReader {
     return this.#membership?.lastHeartbeatMs ?? Number.NEGATIVE_INFINITY;
   }
 
+  failures(): readonly unknown[] {
+    return [this.#membership?.failure, this.#fetcher.failure].filter((failure) => failure !== undefined);
+  }
+
   async leave(): Promise<void> {
     this.#fetcher.assign([]);
     await this.#membership?.leave();

@@ -97,6 +97,10 @@ export class MemoryLog implements EventLogReader {
   async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
     for (const [partition, offset] of offsets) this.committed.set(partition, offset);
   }
+  failures(): readonly unknown[] {
+    return [];
+  }
+
   lastHeartbeatMs(): number {
     return this.heartbeatMs;
   }
