@@ -119,6 +119,8 @@ function security(stores: Keystores, caFile: string): Record<string, string> {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     // ANONYMOUS: the listeners without TLS, which the broker and its controller use among themselves.
     "super.users": `User:${ADMIN.username};User:CN=admin;User:ANONYMOUS`,
+    // Delegation tokens are on, as on clusters that have them.
+    "delegation.token.secret.key": "of-the-tests",
     "ssl.truststore.type": "PEM",
     "ssl.truststore.location": caFile,
     "ssl.keystore.type": "PEM",

@@ -52,7 +52,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const pipeline = validated(resource);
       const attempts = new Attempts();
       const found = await attempts.run(async () => {
-        const made = await ensurePipelineTopic(pipeline, tools.store);
+        const made = await ensurePipelineTopic(pipeline, deps.config, tools.store);
         return { ...made, broker: brokerOf(made.resource, deps) };
       });
       const { topic, broker } = "value" in found ? found.value : {};

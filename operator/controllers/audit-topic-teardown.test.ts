@@ -57,6 +57,24 @@ describe("teardownTopic", () => {
     expect(deleted).not.toContain("n.t 1");
   });
 
+  test.for([
+    ["as one that it made", { topicName: "other.t", topicId: "1" }],
+    ["as one that it adopted, without a grant", { topicName: "other.t", topicId: "1", ownership: "Adopted" }],
+    ["as one that it was about to make", { intent: "other.t" }],
+  ] as const)("keeps a topic outside the namespace's prefix that a status claims %s", async ([, status]) => {
+    const { deleted, kafka } = brokers();
+    expect((await settle(topic(status), kafka)).join()).toMatch(/^Retained other\.t/);
+    expect(deleted).toEqual([]);
+  });
+
+  test("keeps a topic that a status is about to make, and that another resource has", async () => {
+    const { deleted, kafka } = brokers();
+    const rivals = { has: (id: string | undefined) => id === "seen-n.t" };
+    const items = await teardownTopic(topic({ intent: "n.t" }), { config, kafka }, rivals, "now");
+    expect(items.map(({ action }) => action)).toEqual(["Retained"]);
+    expect(deleted).toEqual([]);
+  });
+
   test("needs no broker for what it keeps", async () => {
     const away = async () => {
       throw new WaitingError("KafkaUnreachable", "away");

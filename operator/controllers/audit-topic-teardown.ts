@@ -62,7 +62,7 @@ export async function teardownTopic(
   for (const topic of ownTopics(resource)) {
     const kept = reasonToKeep(resource, topic, deps.config, rivals);
     items.push(
-      ...(await (kept === undefined ? drop(topic, resource, deps, at) : keep(topic, kept, resource, deps, at))),
+      ...(await (kept === undefined ? drop(topic, resource, deps, rivals, at) : keep(topic, kept, resource, deps, at))),
     );
   }
   return items;
@@ -81,16 +81,25 @@ export const topicItems = (resource: AuditTopic, config: OperatorConfig): readon
     };
   });
 
+const TAKEN_OVER = "another resource has taken it over";
+
 async function keep(topic: OwnTopic, reason: string, resource: AuditTopic, deps: TeardownDeps, at: string) {
   // Where the brokers do not answer it is kept as it is known.
   const found = await identified(topic, resource, deps).catch(() => topic);
   return found === undefined ? [] : [item(found, "Retained", reason, at)];
 }
 
-async function drop(topic: OwnTopic, resource: AuditTopic, deps: TeardownDeps, at: string) {
+async function drop(
+  topic: OwnTopic,
+  resource: AuditTopic,
+  deps: TeardownDeps,
+  rivals: Pick<Rivals, "has">,
+  at: string,
+) {
   try {
     const found = await identified(topic, resource, deps);
     if (found?.topicId === undefined) return [];
+    if (rivals.has(found.topicId)) return [item(found, "Retained", TAKEN_OVER, at)];
     await brokerOf(resource, deps).topics.delete({ name: found.name, topicId: found.topicId });
     return [item(found, "Deleted", "deletionPolicy is Delete, confirmed by annotation", at)];
   } catch (error) {
@@ -140,13 +149,14 @@ function reasonToKeep(
   if (annotations?.[ANNOTATIONS.confirmDelete] !== name) {
     return `deletionPolicy is Delete, but the annotation ${ANNOTATIONS.confirmDelete}: ${name} is missing`;
   }
-  if (rivals.has(topic.topicId)) return "another resource has taken it over";
-  if (topic.ownership !== "Adopted") return undefined;
-  if (spec.adoptionPolicy === "Never") return "it was adopted, and adoptionPolicy is Never";
+  if (rivals.has(topic.topicId)) return TAKEN_OVER;
+  if (topic.ownership === "Adopted" && spec.adoptionPolicy === "Never")
+    return "it was adopted, and adoptionPolicy is Never";
   const backend = config.backends.kafka.find((each) => each.name === spec.kafka.backendRef.name);
   // Without its back-end it is left behind, and that says why.
   if (backend === undefined || hasPrefix(topic.name, renderNamePrefix(backend.namePrefix, namespace))) return undefined;
-  return isGranted(backend, namespace, topic.name, "Delete")
+  // One that was made lies inside, whatever a status says that somebody else wrote.
+  return topic.ownership === "Adopted" && isGranted(backend, namespace, topic.name, "Delete")
     ? undefined
     : "it lies outside the back-end's namePrefix, and no grant allows Delete";
 }

@@ -31,12 +31,15 @@ export async function settleKafkaAccess(
   if (secret !== undefined) await addToReceipt(pipeline, [secret], deps);
 }
 
-/** Both names of one that was just being replaced: what the status does not know of yet, the Secret does. */
+/**
+ * Both names of one that was just being replaced: what the status does not know of yet, the Secret does. No others: who
+ * can write the status must not have another's user deleted by it.
+ */
 async function usersOf(pipeline: AuditPipeline, store: ObjectStore, deps: Deps): Promise<Set<string>> {
-  const known = pipeline.status?.inventory?.filter(({ kind }) => kind === KAFKA_USER) ?? [];
+  const own = principalNamesOf(pipeline, deps);
+  const known = pipeline.status?.inventory?.filter(({ kind, name }) => kind === KAFKA_USER && own.includes(name)) ?? [];
   const secret = await readKafkaSecret(pipeline, store).catch(() => undefined);
-  const kept = keptNames(secret, principalNamesOf(pipeline, deps));
-  return new Set([...known.map(({ name }) => name), ...kept]);
+  return new Set([...known.map(({ name }) => name), ...keptNames(secret, own)]);
 }
 
 /** A pass that comes after the topic is gone would not know the back-end any more. */

@@ -1,18 +1,22 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import type { OperatorConfig } from "../config.ts";
+import { desiredTopics } from "../desired/kafka-topic.ts";
 import { desiredAuditTopic, pipelineTopic } from "../desired/pipeline-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
 import type { TopicInUse } from "../status/audit-pipeline.ts";
+import { kafkaBackendOf } from "./backends.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 
 /**
  * The topic a pipeline reads: its own AuditTopic is made and kept as the template says, one it names must be there.
  *
- * @throws WaitingError DependencyNotFound, DependencyNotReady; StalledError TopicConflict, or what stalled the AuditTopic
+ * @throws WaitingError DependencyNotFound, DependencyNotReady; StalledError TopicConflict, NameNotAllowed, or what stalled the AuditTopic
  */
 export async function ensurePipelineTopic(
   pipeline: AuditPipeline,
+  config: OperatorConfig,
   store: ObjectStore,
 ): Promise<{ resource: AuditTopic; topic: TopicInUse }> {
   const { namespace, name, owned } = pipelineTopic(pipeline);
@@ -28,6 +32,7 @@ export async function ensurePipelineTopic(
   }
   const { topicName, topicId, deadLetter, ownership } = resource.status ?? {};
   if (topicName === undefined || topicId === undefined) throw notThere(resource);
+  requireOwnNames(resource, config);
   const deadLetterTopic = resource.spec.deadLetter.enabled ? deadLetter?.topicName : undefined;
   if (resource.spec.deadLetter.enabled && deadLetterTopic === undefined) {
     throw new WaitingError("DependencyNotReady", `AuditTopic ${name} has no dead-letter topic yet`);
@@ -51,6 +56,18 @@ async function applyOwnTopic(pipeline: AuditPipeline, store: ObjectStore): Promi
     );
   }
   await store.apply(desiredAuditTopic(pipeline), { fieldManager: FIELD_MANAGER });
+}
+
+/**
+ * The sinks get rights on the topics that the status names, so those must be the ones that the spec means and the
+ * platform allows: who can write a status must not reach another namespace's topic by it.
+ */
+function requireOwnNames({ metadata, spec, status }: AuditTopic, config: OperatorConfig): void {
+  const backend = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
+  const { topic, deadLetter } = desiredTopics(metadata, spec, backend);
+  const dead = spec.deadLetter.enabled ? status?.deadLetter?.topicName : undefined;
+  if (status?.topicName === topic.name && (dead === undefined || dead === deadLetter?.name)) return;
+  throw new WaitingError("DependencyNotReady", `AuditTopic ${metadata.name} has a status of other topics than its own`);
 }
 
 /** A topic that only a change of its spec can bring about stalls the pipeline with it. */

@@ -1,3 +1,4 @@
+import { pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { asLogin, asSuperuser, uniqueNamespace } from "../../test/support/ledger.ts";
 import { sharedServers } from "../../test/support/servers.ts";
@@ -35,6 +36,9 @@ test("two verifiers of one password differ, its fingerprint does not", () => {
   const password = generatePassword();
   expect(scramVerifier(password)).not.toBe(scramVerifier(password));
   expect(credentialFingerprint(password)).toBe(credentialFingerprint(password));
+  // As slow as the verifier, since others can read it.
+  const slow = pbkdf2Sync(password, "audit-pipeline credential", 4096, 8, "sha256").toString("hex");
+  expect(credentialFingerprint(password)).toBe(slow);
   expect(credentialFingerprint(password)).not.toBe(credentialFingerprint(generatePassword()));
 });
 

@@ -2,12 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Registry } from "@prometheus-io/client";
 import { pino } from "pino";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
 import { type KafkaBackend, loadOperatorConfig, type PostgresBackend } from "../../operator/config.ts";
 import type { Receipts } from "../../operator/external/receipts.ts";
+import { controllerMetrics } from "../../operator/runtime/metrics.ts";
 import type { KubeObject, ObjectStore } from "../../operator/runtime/object-store.ts";
 import { admitResource } from "../../operator/standalone/admission.ts";
 import { fileReceipts } from "../../operator/standalone/receipts.ts";
@@ -18,8 +20,13 @@ import type { Pg } from "./servers.ts";
 export interface TestServers {
   readonly kafka: Pick<KafkaBackend, "bootstrapServers"> &
     Partial<Pick<KafkaBackend, "tls" | "sasl" | "clientSecretFile">>;
-  readonly postgres: Pick<Pg, "host" | "port" | "admin"> & Partial<Pick<PostgresBackend, "sslMode" | "caFile">>;
+  readonly postgres: TestPostgres;
+  /** Further back-ends, by name. */
+  readonly morePostgres?: Readonly<Record<string, TestPostgres>>;
 }
+
+type TestPostgres = Pick<Pg, "host" | "port" | "admin"> &
+  Partial<Pick<PostgresBackend, "sslMode" | "caFile" | "namePrefix">>;
 
 export interface TestOperator {
   readonly stateDir: string;
@@ -31,28 +38,42 @@ export interface TestOperator {
   resync(): Promise<void>;
   /** Everything the operator logged so far. */
   logged(): string;
+  /** What the operator's /metrics answers. */
+  metrics(): Promise<string>;
   stop(options?: { leavePods?: boolean }): Promise<void>;
 }
 
 /** A folder for one operator's objects, and where its back-ends' secrets lie. */
 export const stateFolder = () => mkdtempSync(join(tmpdir(), "audit-pipeline-state-"));
 
-/** A configuration with one back-end of each kind, both named default. */
-export function writeOperatorConfig({ kafka, postgres }: TestServers): {
+/** A configuration with one back-end of each kind, both named default, and what more is asked for. */
+export function writeOperatorConfig({ kafka, postgres, morePostgres = {} }: TestServers): {
   file: string;
+  /** Of the back-end named default. */
   adminSecretFile: string;
   remove(): void;
 } {
   const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-config-"));
-  const [file, adminSecretFile] = [join(folder, "operator.yaml"), join(folder, "admin.yaml")];
-  const { host, port, admin, sslMode = "Disable", caFile } = postgres;
-  writeFileSync(adminSecretFile, JSON.stringify({ username: admin.user, password: admin.password }), { mode: 0o600 });
+  const file = join(folder, "operator.yaml");
+  const secretFileOf = (name: string) => join(folder, `admin-${name}.yaml`);
   const backends = {
     kafka: [{ name: "default", ...kafka }],
-    postgres: [{ name: "default", host, port, sslMode, caFile, adminSecretFile }],
+    postgres: Object.entries({ default: postgres, ...morePostgres }).map(
+      ([name, { admin, sslMode = "Disable", ...server }]) => {
+        const adminSecretFile = secretFileOf(name);
+        const login = JSON.stringify({ username: admin.user, password: admin.password });
+        writeFileSync(adminSecretFile, login, { mode: 0o600 });
+        const { host, port, caFile, namePrefix } = server;
+        return { name, host, port, sslMode, caFile, namePrefix, adminSecretFile };
+      },
+    ),
   };
   writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
-  return { file, adminSecretFile, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    file,
+    adminSecretFile: secretFileOf("default"),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
 
 const realSink = [resolve(import.meta.dirname, "../../sink/main.ts")];
@@ -68,6 +89,7 @@ export async function startOperator(
 ): Promise<TestOperator> {
   const { file, adminSecretFile, remove } = writeOperatorConfig(servers);
   const { reconcilers, close } = makeControllers(loadOperatorConfig(file, {}), fileReceipts(stateDir), now);
+  const registry = new Registry();
   const lines: string[] = [];
   const write = (line: string) => {
     lines.push(line);
@@ -78,6 +100,7 @@ export async function startOperator(
     log: pino({ level: process.env["LOG_LEVEL"] ?? "info" }, { write }),
     admit: admitResource,
     reconcilers: () => reconcilers,
+    metrics: controllerMetrics(registry),
     commands: { "audit-sink": [process.execPath, ...sink] },
   });
 
@@ -95,6 +118,7 @@ export async function startOperator(
       await sleep(1_500);
     },
     logged: () => lines.join(""),
+    metrics: () => registry.metrics(),
     async stop(options) {
       await running.stop(options);
       await close();
