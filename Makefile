@@ -30,6 +30,7 @@ format: setup ## Rewrite the code in the one format, and fix what lint can fix b
 
 generate: setup ## Rewrite the files that are generated from the schemas
 	@$(run) node hack/generate-crds.ts
+	@$(run) node test/tenancy/render.ts
 
 verify: generate lint ## Fail where a generated file is not as its source says, or a check of the code finds something
 	@git diff --exit-code -- crds docs || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }

@@ -99,14 +99,14 @@ const TOPIC_VERBS: readonly (readonly [verb: string, needs: string, ask: Ask])[]
     (c, topicId) => {
       const from = { partition: 0, currentLeaderEpoch: -1, fetchOffset: 0n, lastFetchedEpoch: -1 };
       const topic = { topicId, partitions: [{ ...from, partitionMaxBytes: 1024 }] };
-      return fetchV12.api.async(c, 0, 0, 1024, 0, 0, -1, [topic as never], [], "");
+      return fetchV12.api.async(c, 0, 0, 1024, 0, 0, -1, [topic], [], "");
     },
   ],
   ["see who writes", "Read", (c, name) => describeProducersV0.api.async(c, [{ name, partitionIndexes: [0] }])],
   [
     "write a record",
     "Write",
-    (c, topic) => produceV10.api.async(c, 1, 5_000, [{ topic, partition: 0, value: Buffer.from("x") } as never], {}),
+    (c, topic) => produceV10.api.async(c, 1, 5_000, [{ topic, partition: 0, value: Buffer.from("x") }], {}),
   ],
   [
     "read its settings",
