@@ -1,4 +1,4 @@
-import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
@@ -32,12 +32,34 @@ export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineT
 
   // By the spec's policy where it names them still. Without a record nothing was made, or everything is settled.
   const recorded = await recordedSinks(pipeline, tools);
-  const sinks = recorded.map((sink) => pipeline.spec.sinks.find(({ name }) => name === sink.name) ?? sink);
+  const sinks = [
+    ...recorded.map((sink) => pipeline.spec.sinks.find(({ name }) => name === sink.name) ?? sink),
+    ...(await unrecordedSinks(pipeline, recorded, deps)),
+  ];
   for (const sink of sinks) await stopSink(pipeline, sink, tools, deps);
   for (const sink of sinks) await settleSink(pipeline, sink, kafka?.groups, tools, deps);
   await settleKafkaAccess(pipeline, kafka, tools, deps);
   await settleTopic(pipeline, topic, verdict, tools, deps);
   await completeReceipt(pipeline, deps);
+}
+
+/**
+ * Sinks whose record is gone, as where their namespace goes with all that is in it, while status knows of things that no
+ * receipt accounts for.
+ */
+async function unrecordedSinks(
+  pipeline: AuditPipeline,
+  recorded: readonly SinkSpec[],
+  { receipts }: Deps,
+): Promise<SinkSpec[]> {
+  const receipt = await receipts.read({ kind: pipeline.kind, ...pipeline.metadata });
+  const settled = receipt?.subject.uid === pipeline.metadata.uid ? receipt.items : [];
+  const open = (pipeline.status?.inventory ?? []).filter(
+    ({ kind, name }) => !settled.some((item) => item.kind === kind && item.name === name),
+  );
+  return pipeline.spec.sinks.filter(
+    ({ name }) => open.some((item) => item.sink === name) && !recorded.some((sink) => sink.name === name),
+  );
 }
 
 /** Found out once and kept: when the ledgers are gone, nothing could tell any more what was drained. */

@@ -8,13 +8,18 @@ import { recordedSinks } from "./recorded-sinks.ts";
 /**
  * What a deletion goes by. A spec that is not valid, let in by other CRDs than this operator's, must not keep a resource
  * for ever: of it, what is valid by itself counts, and for the rest the default, which keeps data. Its sinks are those
- * that something was made of, as they were recorded then.
+ * that something was made of, as they were recorded then, and no ledger is destroyed: what the spec says of it by now
+ * cannot be told.
  */
 export async function salvagedPipeline(pipeline: AuditPipeline, tools: Tools<AuditPipeline>): Promise<AuditPipeline> {
   const spec = validSpec<AuditPipeline>(pipeline);
   if (spec !== undefined) return { ...pipeline, spec };
   const parts = salvage(auditPipelineSpec.omit({ sinks: true }), pipeline.spec);
-  return { ...pipeline, spec: { ...parts, sinks: await recordedSinks(pipeline, tools) } };
+  const sinks = (await recordedSinks(pipeline, tools)).map((sink) => ({
+    ...sink,
+    deletionPolicy: { ...sink.deletionPolicy, database: "Retain" as const },
+  }));
+  return { ...pipeline, spec: { ...parts, sinks } };
 }
 
 /** The same for a topic. No topic is destroyed by a spec that is not valid. */

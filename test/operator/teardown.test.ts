@@ -112,6 +112,23 @@ test("a ConfigMap that only claims to be a sink's makes nobody tear down that si
   expect(await operator.store.get({ kind: "ConfigMap", namespace, name: "forged" })).toBeDefined();
 });
 
+test("a sink whose record went first, as with its namespace, is taken down all the same", async () => {
+  const namespace = newNamespace();
+  await make(namespace, { sinks: [ledger()] });
+  await ready(namespace);
+  await make(namespace, { sinks: [ledger()] }, { "auditpipeline.io/paused": "true" });
+  for (const kind of ["ConfigMap", "Secret", "Deployment"]) {
+    const { items } = await operator.store.list(kind, { namespace });
+    for (const { metadata } of items) await operator.store.delete({ kind, namespace, name: metadata.name });
+  }
+  const items = await remove(namespace);
+  expect(items.get(`PostgresRole ${namespace}_audit_writer`)).toBe("Deleted");
+  expect(items.get(`PostgresDatabase ${namespace}_audit`)).toBe("Retained");
+  expect([...items.values()]).not.toContain("Orphaned");
+  const { rows } = await asSuperuser(`SELECT FROM pg_roles WHERE rolname = '${namespace}_audit_writer'`);
+  expect(rows).toEqual([]);
+});
+
 test("a platform's own database is neither listed as made nor reported as deleted", async () => {
   const namespace = newNamespace();
   await asSuperuser(`CREATE DATABASE "${namespace}_shared" OWNER "${postgres18.admin.user}"`);
