@@ -1,4 +1,6 @@
-import { AUDIT_PIPELINE, type AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { z } from "zod";
+import { AUDIT_PIPELINE, type AuditPipeline, type SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { sink as sinkSchema } from "../../crds/v1alpha1/pipeline-sink.ts";
 import { StalledError } from "../errors.ts";
 import { isOlder } from "../plan/topic-rivals.ts";
 import type { Key } from "../runtime/controller.ts";
@@ -25,7 +27,7 @@ export async function yieldToOlder(
       other.metadata.uid !== pipeline.metadata.uid &&
       other.metadata.deletionTimestamp === undefined &&
       isOlder(other.metadata, pipeline.metadata) &&
-      other.spec.sinks.some((sink) => isSame(placeOf(other, sink, deps), place, databaseExists)),
+      placesOf(other, deps).some((claimed) => isSame(claimed, place, databaseExists)),
   );
   if (older === undefined) return;
   const { namespace, name } = older.metadata;
@@ -51,15 +53,22 @@ const isHeldBack = ({ status }: AuditPipeline) =>
 const CONFLICTS: readonly string[] = ["DatabaseConflict", "SchemaConflict", "RoleConflict"];
 
 /** Where there is no database yet, whoever makes it has all of it. Two back-ends of one address are one server. */
-function isSame(one: LedgerPlace | undefined, other: LedgerPlace, databaseExists: boolean): boolean {
-  if (one === undefined) return false;
+function isSame(one: LedgerPlace, other: LedgerPlace, databaseExists: boolean): boolean {
   const [a, b] = [one.backend, other.backend];
   if (a.host !== b.host || a.port !== b.port || one.ledger.database !== other.ledger.database) return false;
   return !databaseExists || one.ledger.schema === other.ledger.schema;
 }
 
-/** A spec that nothing is made from claims nothing. */
-function placeOf(pipeline: AuditPipeline, sink: AuditPipeline["spec"]["sinks"][number], deps: Deps) {
+/** Nobody has checked the specs of others: what nothing can be made from claims nothing, and stops no neighbour. */
+function placesOf(pipeline: AuditPipeline, deps: Deps): readonly LedgerPlace[] {
+  const { data } = z.object({ sinks: z.array(z.unknown()) }).safeParse(pipeline.spec);
+  return (data?.sinks ?? []).flatMap((each) => {
+    const { data: sink } = sinkSchema.safeParse(each);
+    return sink === undefined ? [] : (placeOf(pipeline, sink, deps) ?? []);
+  });
+}
+
+function placeOf(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): LedgerPlace | undefined {
   try {
     return ledgerPlace(pipeline, sink, deps);
   } catch (error) {

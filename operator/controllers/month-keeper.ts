@@ -1,8 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { z } from "zod";
 import { AUDIT_PIPELINE, type AuditPipeline, type SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { sink as sinkSchema } from "../../crds/v1alpha1/pipeline-sink.ts";
 import { desiredMonths, type Month } from "../desired/postgres-month.ts";
 import type { PostgresLedger } from "../external/postgres-ledger.ts";
+import type { ObservedLedger } from "../plan/postgres-ledger.ts";
+import { isOwn } from "../plan/postgres-ownership.ts";
 import type { Key } from "../runtime/controller.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
@@ -55,7 +59,10 @@ export async function keepMonths(
         wanted,
         notBeforeMs: oldestKeptMs(sink, deps),
       });
-      const attached = await attachMissing(access, ledger.schema, months);
+      const observed = await access.observe();
+      // A spec may have come to name another's ledger; the pass says so.
+      if (!isOwn(observed.roles.owner?.marker, place.identity)) return;
+      const attached = await attachMissing(access, observed, ledger.schema, months);
       lookedAhead.set(id, performance.now());
       // Made here, dropped in a pass only: a resource that is paused or refused loses nothing.
       if (isAheadDue && (await isDropDue(sink, access, deps))) wake({ namespace, name });
@@ -71,20 +78,21 @@ export async function keepMonths(
   }
 }
 
-/** Sinks whose ledger is there, of pipelines that are not going away. */
+/** Sinks whose ledger is there, of pipelines that are not going away. Of a spec that is no list of sinks, none. */
 function madeSinks({ metadata, spec, status }: AuditPipeline): SinkSpec[] {
   if (metadata.deletionTimestamp !== undefined) return [];
-  return spec.sinks.filter((sink) =>
+  const { data } = z.object({ sinks: z.array(sinkSchema) }).safeParse(spec);
+  return (data?.sinks ?? []).filter((sink) =>
     status?.sinks?.some(({ name, postgres }) => name === sink.name && postgres !== undefined),
   );
 }
 
 async function attachMissing(
   access: PostgresLedger,
+  { months: present }: ObservedLedger,
   schema: string,
   months: readonly Month[],
 ): Promise<readonly Month[]> {
-  const { months: present } = await access.observe();
   const missing = months.filter(({ year, month }) => !present.some((one) => one.year === year && one.month === month));
   for (const month of missing) await access.apply({ kind: "AttachMonth", schema, month });
   return missing;

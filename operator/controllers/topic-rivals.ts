@@ -1,7 +1,6 @@
 import { AUDIT_TOPIC, type AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import type { OperatorConfig } from "../config.ts";
 import { desiredTopics } from "../desired/kafka-topic.ts";
-import { StalledError } from "../errors.ts";
 import type { Refusal } from "../plan/plan.ts";
 import { type Claimant, olderClaimant } from "../plan/topic-rivals.ts";
 import type { Key } from "../runtime/controller.ts";
@@ -44,6 +43,7 @@ const holds = ({ status }: AuditTopic, id: string | undefined) =>
   id !== undefined &&
   [status, status?.deadLetter].some((known) => known?.topicId === id && known.ownership !== "Observed");
 
+/** Nobody has checked the specs of others: one that nothing can be made from claims nothing, and stops no neighbour. */
 function claimantOf({ metadata, spec, status }: AuditTopic, config: OperatorConfig): Claimant | undefined {
   try {
     const { bootstrapServers: servers, ...backend } = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
@@ -54,10 +54,8 @@ function claimantOf({ metadata, spec, status }: AuditTopic, config: OperatorConf
     );
     const topics = [...claimed.map((each) => each?.name), ...had].filter((name) => name !== undefined);
     return { ...metadata, servers, topics: [...new Set(topics)] };
-  } catch (error) {
-    // A spec that nothing is made from claims nothing.
-    if (error instanceof StalledError) return undefined;
-    throw error;
+  } catch {
+    return undefined;
   }
 }
 
