@@ -126,8 +126,9 @@ function holding(
   if (claim.intent === name) return "Created";
   if (topicId === ownId(claim)) return claim.ownership === "Adopted" ? "Adopted" : "Created";
   if (topicId === claim.retained?.topicId) return claim.retained.ownership ?? "Created";
-  if (isAccepted(claim, topicId)) return "Adopted";
   const before = ownId(claim);
+  // Accepted while it was only observed is not accepted as ours.
+  if (before !== undefined && isAccepted(claim, topicId)) return "Adopted";
   if (before !== undefined) return recreated(name, topicId, before);
   const unlike = differences(desired, observed);
   if (adoption === "Always" || (adoption === "IfIdentical" && unlike.length === 0)) return "Adopted";

@@ -66,7 +66,7 @@ test("what is observed is never acted on, there or not", () => {
 test("a stranger's topic is ours only by Always, by IfIdentical without a difference, or by a person's word", () => {
   holds((plan, { want, have, claim: known, policy: { management, adoption } }) => {
     if (management === "Observe" || !isStranger(known, have)) return;
-    const accepted = known.topicId !== undefined && known.accepted?.includes(have.topicId) === true;
+    const accepted = !isNew(known) && known.accepted?.includes(have.topicId) === true;
     const unlike = differences(want, have).length > 0;
     const adopts = isNew(known) && (adoption === "Always" || (adoption === "IfIdentical" && !unlike));
     expect(plan.ownership).toBe(accepted || adopts ? "Adopted" : undefined);
