@@ -177,6 +177,24 @@ describe.each(["postgres15", "postgres18"] as const)("taking over what is there,
     expect(refusals[0]?.message).toContain("postgres.database");
   });
 
+  test("Always: what would run somebody's code with the operator's rights is reported, and no row is written to it", async () => {
+    const first = await unmarked();
+    await asSuperuser(pg, first.names.database, async (client) => {
+      await client.query("CREATE FUNCTION audit.theirs(bigint) RETURNS bigint IMMUTABLE LANGUAGE sql AS 'SELECT $1'");
+      await client.query("ALTER TABLE audit.dropped_months ALTER events SET DEFAULT audit.theirs(1)");
+      await client.query("CREATE INDEX theirs ON audit.dropped_ranges (audit.theirs(last_offset))");
+      await client.query("CREATE INDEX also_theirs ON audit.dropped_ranges (partition) WHERE audit.theirs(1) = 1");
+    });
+    const second = again(first, "Always");
+    await second.converge();
+    const { refusals } = await second.plan();
+    expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(["SchemaDrift"]));
+    const said = refusals.map(({ message }) => message).join();
+    for (const what of ["DEFAULT of column events", "index audit.theirs", "index audit.also_theirs"]) {
+      expect(said).toContain(what);
+    }
+  });
+
   test("a login that owns tables of its own is not dropped, nor are they", async () => {
     const ledger = fixture();
     await ledger.converge();

@@ -195,6 +195,10 @@ async function observeRelations(client: ClientBase, schema: string) {
        || ARRAY(SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
        || ARRAY(SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'u', 'x'))
        || CASE WHEN c.relname IN ('events', 'event_ids') AND c.relkind <> 'p' THEN ARRAY['${UNPARTITIONED}'] ELSE '{}' END
+       || ARRAY(SELECT 'DEFAULT of column ' || a.attname FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+                WHERE f.adrelid = c.oid AND NOT (c.relname = 'progress' AND pg_get_expr(f.adbin, f.adrelid) = 'now()'))
+       || ARRAY(SELECT 'index ' || x.indexrelid::regclass || ' with an expression' FROM pg_index x
+                WHERE x.indrelid = c.oid AND (x.indexprs IS NOT NULL OR (x.indpred IS NOT NULL AND c.relname LIKE 'dropped%')))
        || CASE WHEN c.relrowsecurity THEN ARRAY['ROW LEVEL SECURITY'] ELSE '{}' END AS interference
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I')`,
