@@ -21,6 +21,12 @@ describe("sinkNames", () => {
     expect(new Set([...Object.values(one), ...Object.values(other)]).size).toBe(10);
   });
 
+  test("differ where a sink's name reads like the hash of another", () => {
+    const names = sinkNames({ namespace: "team", name: "a" }, "b-c");
+    const [, digits = ""] = /-([0-9a-f]{6})$/.exec(names.workload) ?? [];
+    expect(sinkNames({ namespace: "team", name: "a-b-c" }, digits).workload).not.toBe(names.workload);
+  });
+
   test("differ for any two pairs, and stay short", () => {
     fc.assert(
       fc.property(label(40), label(20), label(40), label(20), (pipeline, sink, otherPipeline, otherSink) => {

@@ -11,10 +11,10 @@ export interface SinkNames {
 
 /**
  * `<pipeline>-<sink>`, which two pairs could share (`a-b` + `c`, `a` + `b-c`): where the sink's own name has a dash, six
- * digits of a hash follow. A Deployment's pods add 17 characters, and a label value holds 63.
+ * digits of a hash follow. So they do where it reads like such six digits, or it would meet the hash of another. A Deployment's pods add 17 characters, and a label value holds 63.
  */
 export function sinkNames({ namespace, name }: { namespace: string; name: string }, sink: string): SinkNames {
-  const base = `${name}-${sink}${sink.includes("-") ? `-${shortHash(`${name}/${sink}`)}` : ""}`;
+  const base = `${name}-${sink}${sink.includes("-") || looksLikeHash.test(sink) ? `-${shortHash(`${name}/${sink}`)}` : ""}`;
   return {
     workload: base,
     config: `${base}-config`,
@@ -24,4 +24,5 @@ export function sinkNames({ namespace, name }: { namespace: string; name: string
   };
 }
 
+const looksLikeHash = /^[0-9a-f]{6}$/;
 const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 6);
