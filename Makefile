@@ -50,6 +50,10 @@ cluster-up: setup ## Start a Kubernetes of one node, with Kafka and PostgreSQL, 
 cluster-down: ## Stop that cluster, and remove all of it
 	@$(run) node hack/cluster/down.ts
 
+e2e: setup images ## The operator on a real Kubernetes: the contract of its port, then an install and a pipeline by kubectl (as root)
+	@$(run) vitest run --config test/kubernetes/vitest.config.ts
+	@$(run) node hack/cluster/isolated.ts vitest run --config test/e2e/vitest.config.ts
+
 clean: ## Stop and remove everything this clone made, except the downloads it shares with others
 	@if $(run) true 2>/dev/null; then $(run) node hack/cluster/down.ts; node hack/servers/down.ts --all; fi
 	@rm -rf .servers node_modules hack/node/node_modules

@@ -1,12 +1,11 @@
-import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { startKafka } from "../servers/kafka.ts";
 import { startPostgres } from "../servers/postgres.ts";
 import { withProgress } from "../servers/run.ts";
 import { startContainerd } from "./containerd.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { startKubelet, startProxy } from "./kubelet.ts";
+import { type Kubectl, kubectlOf } from "./kubectl.ts";
+import { NODE_NAME, startKubelet, startProxy } from "./kubelet.ts";
 import { CLUSTER_CGROUP, CLUSTER_DIR } from "./namespaces.ts";
 import { pauseArchive } from "./pause.ts";
 
@@ -19,8 +18,7 @@ export interface Cluster {
   readonly postgres: Awaited<ReturnType<typeof startPostgres>>;
   /** Makes the images of a docker-archive known to the node. */
   load(archive: string): Promise<void>;
-  /** @throws with what kubectl said */
-  kubectl(args: readonly string[], input?: string): Promise<string>;
+  readonly kubectl: Kubectl;
 }
 
 /**
@@ -48,7 +46,9 @@ export async function startCluster(archives: readonly string[]): Promise<Cluster
   const node = { dir, plane, cgroup, address: NODE_ADDRESS };
   await withProgress("Starting the node", async () => {
     await Promise.all([startKubelet(node), startProxy(node)]);
-    await kubectl(["wait", "node", "--all", "--for=condition=Ready", "--timeout=120s"]);
+    // The kubelet says it started before it made itself known.
+    await kubectl(["wait", `node/${NODE_NAME}`, "--for=create", "--timeout=120s"]);
+    await kubectl(["wait", `node/${NODE_NAME}`, "--for=condition=Ready", "--timeout=120s"]);
   });
   await withProgress("Loading images", async () => {
     for (const archive of archives) await containerd.load(archive);
@@ -56,13 +56,3 @@ export async function startCluster(archives: readonly string[]): Promise<Cluster
   const [kafka, postgres] = await servers;
   return { plane, kafka, postgres, kubectl, load: containerd.load };
 }
-
-const runFile = promisify(execFile);
-
-const kubectlOf =
-  (kubeconfig: string): Cluster["kubectl"] =>
-  async (args, input = "") => {
-    const running = runFile("kubectl", ["--kubeconfig", kubeconfig, ...args], { maxBuffer: 64 * 1024 * 1024 });
-    running.child.stdin?.end(input);
-    return (await running).stdout;
-  };

@@ -12,10 +12,12 @@ interface Program {
   readonly files: readonly string[];
 }
 
+/** Left as packages: one is loaded file by file (its internals are used), one reads a file beside its code. */
+const packages = ["kafkajs", "@platformatic/wasm-utils", "@platformatic/dynamic-buffer"];
+
 export const programs: readonly Program[] = [
-  { name: "operator", command: "audit-pipeline", files: ["crds/v1alpha1", "package.json", "node_modules/kafkajs"] },
-  // kafkajs is loaded file by file: its internals are used.
-  { name: "sink", command: "audit-sink", files: ["package.json", "node_modules/kafkajs"] },
+  { name: "operator", command: "audit-pipeline", files: ["crds/v1alpha1", "package.json"] },
+  { name: "sink", command: "audit-sink", files: ["package.json"] },
 ];
 
 /** Writes /app and the command of a program into `folder`: a few files of JavaScript in place of thousands. */
@@ -23,12 +25,12 @@ export async function writeProgram({ name, command, files }: Program, folder: st
   const app = join(folder, "app");
   const build = await rolldown({
     ...{ input: join(root, name, "main.ts"), cwd: root, platform: "node", logLevel: "warn" },
-    external: ["kafkajs", "pg-native"],
+    external: [...packages, "pg-native"],
   });
   // As deep as the sources are, so that what they read by a relative path is found.
   await build.write({ dir: join(app, name, "bin"), format: "esm", entryFileNames: "main.js" });
   await build.close();
-  for (const file of files) {
+  for (const file of [...files, ...packages.map((name) => `node_modules/${name}`)]) {
     const source = (path: string) => !path.endsWith(".ts") || path.endsWith(".d.ts");
     cpSync(join(root, file), join(app, file), { recursive: true, dereference: true, filter: source });
   }
