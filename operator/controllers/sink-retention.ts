@@ -31,7 +31,6 @@ export async function retireMonths(
   deps: Deps,
 ): Promise<{ readonly nextDropMs: number | undefined }> {
   const { retention } = sink.postgres;
-  if (retention === undefined) return { nextDropMs: undefined };
   const observed = await access.observeRetention();
   const confirmation = pipeline.metadata.annotations?.[ANNOTATIONS.confirmRetention];
   const plan = planRetention({ sink: sink.name, retention, nowMs: deps.now().getTime(), confirmation }, observed);

@@ -155,6 +155,11 @@ async function attachMonth(client: ClientBase, schema: string, month: { year: nu
   const parent = `${identifier(schema)}.events`;
   const child = `${identifier(schema)}.${identifier(monthPartitionName(month))}`;
   const { from, to } = monthBounds(month);
+  // On its way out, and neither readable nor attachable until that has come to its end.
+  const leaving = await client.query("SELECT FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhdetachpending", [
+    child,
+  ]);
+  if (leaving.rowCount !== 0) return;
   await run(client, `CREATE TABLE IF NOT EXISTS ${child} (LIKE ${parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`);
   await run(
     client,

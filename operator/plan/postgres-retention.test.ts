@@ -138,6 +138,15 @@ describe("planRetention, in November 2026 with 6 months", () => {
     expect(kinds({ drops: [dropped(4, { forgotten: false })] })).toEqual(["ForgetIds"]);
   });
 
+  test("a detach that was begun is finished whatever the policy says by now, and the month not dropped", () => {
+    const begun = dropped(4, { dropped: false, ranges: true, forgotten: false });
+    const observed = { attached: [month(4, { pending: true })], drops: [begun] };
+    for (const over of [{ action: "Keep" }, { months: 60 }] as const)
+      expect(kinds(observed, over)).toEqual(["FinishDetach"]);
+    const nobodys = { attached: [month(4, { pending: true })] };
+    expect(kinds(nobodys, { months: 60 })).toEqual([]);
+  });
+
   test("a table that was dropped by hand is not taken for done", () => {
     expect(kinds({ drops: [dropped(4, { dropped: false, forgotten: false })] })).toEqual([]);
   });

@@ -68,13 +68,25 @@ export function planRetention(input: RetentionInput, { attached, drops }: Observ
   const { retention, sink } = input;
   // The events of these are gone already: their ids follow, whatever the policy says by now.
   const forget = drops.filter(({ dropped, forgotten }) => dropped && !forgotten).map(forgetIds);
-  if (retention === undefined || retention.action === "Keep") return { actions: forget, refusals: [] };
+  const finish = (due: readonly MonthTable[]) => [...forget, ...finishDetach(attached, drops, due)];
+  if (retention === undefined || retention.action === "Keep") return { actions: finish([]), refusals: [] };
 
   const due = dueMonths(input.nowMs, retention.months, { attached, drops });
   if (isCut(due, retention.months, drops) && !isConfirmed(input.confirmation, sink, retention.months)) {
-    return { actions: forget, refusals: [unconfirmed(sink, retention.months, due)] };
+    return { actions: finish([]), refusals: [unconfirmed(sink, retention.months, due)] };
   }
-  return { actions: [...forget, ...due.flatMap((month) => dropOf(month, retention.months, drops))], refusals: [] };
+  return { actions: [...finish(due), ...due.flatMap((month) => dropOf(month, retention.months, drops))], refusals: [] };
+}
+
+/** PostgreSQL has no way back from a detach that was begun. A month that is kept by now stays as a table of its own. */
+function finishDetach(
+  attached: readonly AttachedMonth[],
+  drops: readonly RecordedDrop[],
+  due: readonly MonthTable[],
+): RetentionAction[] {
+  return attached
+    .filter((month) => month.pending && openDrop(month, drops) !== undefined && !due.includes(month))
+    .map(({ table, fromMs, toMs }) => ({ kind: "FinishDetach", month: { table, fromMs, toMs } }));
 }
 
 /** Attached or detached by us already; only whole months between two finite bounds. */
