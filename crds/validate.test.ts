@@ -26,7 +26,7 @@ function messagesOf(object: unknown, old?: unknown): string[] {
 describe("validateResource", () => {
   test("fills in every default of a topic", () => {
     expect(valueOf(topic({})).spec).toEqual({
-      kafka: { backendRef: { name: "default" } },
+      kafka: {},
       partitions: 12,
       managementPolicy: "Manage",
       adoptionPolicy: "Never",
@@ -42,21 +42,21 @@ describe("validateResource", () => {
 
   test("fills in every default of a pipeline", () => {
     expect(valueOf(pipeline({ sinks: SINKS })).spec).toEqual({
-      kafka: { backendRef: { name: "default" } },
+      kafka: {},
       topic: {},
       sinks: [
         {
           name: "ledger",
           postgres: {
-            backendRef: { name: "default" },
             schema: "audit",
             roles: { reader: { login: false } },
+            rotation: { overlap: "24h" },
             partitioning: { precreate: 3 },
           },
           delivery: {
             batchSize: 5_000,
             batchBytes: "8Mi",
-            flushInterval: "1s",
+            flushInterval: "20ms",
             retry: { initial: "2s", multiplier: 2, max: "5m" },
             circuitBreaker: { failures: 5, openFor: "30s" },
             timeout: "30s",

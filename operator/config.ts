@@ -106,6 +106,10 @@ export const operatorConfig = z.strictObject({
       postgres: z.array(postgresBackend).refine(uniqueNames, "two back-ends have the same name").default([]),
     })
     .prefault({}),
+  /** Whether a resource may bring the address and the login of a server of its own, in place of a back-end. */
+  inlineConnections: z.enum(["Deny", "Allow"]).default("Deny"),
+  /** Addresses that they may reach although they are loopback, link-local or a cloud's metadata. */
+  inlineAllowedCidrs: z.array(z.union([z.cidrv4(), z.cidrv6()])).default([]),
   /** Part of every ownership marker; on Kubernetes the uid of kube-system. Never change it: what it marks is lost. */
   clusterId: z.string().min(1).max(63).default("standalone"),
   /** Where receipts are kept, outside the namespaces that come and go. */
@@ -132,10 +136,37 @@ export const operatorConfig = z.strictObject({
 export const allowsAdoption = ({ allowAdoption, namePrefix: prefix }: PostgresBackend): boolean =>
   allowAdoption ?? prefix.includes("{namespace}");
 
+/** What a connection of a resource's own has in place of files: Secrets, read again in each pass. */
+export interface Inline<Secrets> {
+  /** Of no other connection: clients are shared by it. */
+  readonly id: string;
+  /** See inlineAllowedCidrs. */
+  readonly allowedCidrs: readonly string[];
+  /** @throws WaitingError SecretMissing */
+  read(): Promise<Secrets>;
+}
+
+export interface User {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** PEM. */
+export interface InlineKafkaSecrets {
+  readonly ca?: string;
+  readonly user?: User;
+  readonly certificate?: { readonly cert: string; readonly key: string };
+}
+
+export interface InlinePostgresSecrets {
+  readonly ca?: string;
+  readonly admin: User;
+}
+
 export type OperatorConfig = z.infer<typeof operatorConfig>;
-export type KafkaBackend = z.infer<typeof kafkaBackend>;
+export type KafkaBackend = z.infer<typeof kafkaBackend> & { readonly inline?: Inline<InlineKafkaSecrets> };
 export type GrantVerb = z.infer<typeof grant>["verbs"][number];
-export type PostgresBackend = z.infer<typeof postgresBackend>;
+export type PostgresBackend = z.infer<typeof postgresBackend> & { readonly inline?: Inline<InlinePostgresSecrets> };
 
 /** Every problem of the configuration at once, each with its path. */
 export class ConfigError extends Error {

@@ -16,7 +16,7 @@ export const auditPipelineSpec = z.strictObject({
   kafka: pipelineKafka
     .prefault({})
     .describe(
-      "Where a topic that the pipeline makes lives (one named by topic.ref brings its own), and what its sinks log in with. Default the back-end named default and its login for sinks.",
+      "Where a topic that the pipeline makes lives (one named by topic.ref brings its own), and what its sinks log in with. Default the back-end named default and its login for sinks; where it lives is immutable.",
     ),
   topic: pipelineTopic
     .prefault({})

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { fixedOnceCreated, onlyGrows, type Rule, withRules } from "../rules.ts";
 import { conditions } from "./conditions.ts";
+import { INLINE_KAFKA, kafkaConnection, placeRules } from "./connections.ts";
 import { objectMeta } from "./metadata.ts";
 import { topicName } from "./names.ts";
 import {
@@ -170,8 +171,13 @@ export type TopicTemplate = z.output<typeof topicTemplate>;
 
 export const auditTopicSpec = withRules(
   z.strictObject({
-    kafka: z
-      .strictObject({ backendRef: backendRef("Kafka") })
+    kafka: withRules(
+      z.strictObject({
+        backendRef: backendRef("Kafka"),
+        connection: kafkaConnection.optional().describe(INLINE_KAFKA),
+      }),
+      ...placeRules("Kafka"),
+    )
       .prefault({})
       .describe("Where the topic lives. Default the back-end named default; immutable."),
     ...topicFields,

@@ -30,6 +30,10 @@ export const REASONS = {
   InvalidSpec: "The spec breaks a rule of the API; the last good revision goes on running.",
   NameNotAllowed: "A name lies outside the back-end's namePrefix, or is reserved.",
   NamespaceNotAllowed: "The back-end's allowedNamespaces does not list the resource's namespace.",
+  InlineConnectionDenied:
+    "The resource brings a connection of its own, and the operator's configuration does not allow that (inlineConnections).",
+  AddressNotAllowed:
+    "A connection of the resource's own leads to an address that inline connections may not reach: loopback, link-local, or a cloud's metadata.",
   BackendNotFound: "The operator's configuration has no back-end of that name.",
 
   KafkaUnreachable: "No broker answered.",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type Rule, withRules } from "../rules.ts";
+import { INLINE_KAFKA, kafkaConnection, placeRules } from "./connections.ts";
 import { rotation } from "./rotation.ts";
 import { backendRef, keepOrDelete } from "./shared.ts";
 
@@ -19,7 +20,7 @@ const principal = z.strictObject({
   create: z
     .boolean()
     .describe(
-      "Whether the sinks get a user of their own in Kafka, with the rights they need and no more. Required; true stays true. Needs a back-end with SASL SCRAM.",
+      "Whether the sinks get a user of their own in Kafka, with the rights they need and no more. Required; applied live, but true stays true. Needs a back-end with SASL SCRAM.",
     ),
   deletionPolicy: keepOrDelete
     .default("Delete")
@@ -30,6 +31,7 @@ const principal = z.strictObject({
 export const pipelineKafka = withRules(
   z.strictObject({
     backendRef: backendRef("Kafka"),
+    connection: kafkaConnection.optional().describe(INLINE_KAFKA),
     principal: principal
       .optional()
       .describe(
@@ -37,4 +39,5 @@ export const pipelineKafka = withRules(
       ),
   }),
   staysOn,
+  ...placeRules("Kafka"),
 );

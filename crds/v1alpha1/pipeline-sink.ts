@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fixedOnceCreated, immutable, withRules } from "../rules.ts";
+import { placeRules, postgresConnection } from "./connections.ts";
 import { databaseName, schemaName } from "./names.ts";
 import { rotation } from "./rotation.ts";
 import { backendRef, dnsLabel, duration, keepOrDelete, parseDurationMs, quantity } from "./shared.ts";
@@ -9,6 +10,11 @@ const NEW_SINK = "add a sink of another name, and remove this one when it has ca
 const postgres = withRules(
   z.strictObject({
     backendRef: backendRef("PostgreSQL"),
+    connection: postgresConnection
+      .optional()
+      .describe(
+        "A server of one's own in place of a back-end, where the operator's configuration allows inline connections. Default none; immutable.",
+      ),
     database: databaseName
       .optional()
       .describe(
@@ -67,6 +73,7 @@ const postgres = withRules(
       ),
   }),
   fixedOnceCreated("database", NEW_SINK),
+  ...placeRules("PostgreSQL"),
 );
 
 const delivery = z
@@ -181,16 +188,24 @@ export const sink = z
 
 type Sink = z.output<typeof sink>;
 
+/** A back-end has no `:` in its name. */
+const serverOf = ({ backendRef, connection }: Sink["postgres"]) =>
+  connection === undefined ? (backendRef?.name ?? "default") : `${connection.host}:${connection.port}`;
+
+const celServerOf = (sink: string) =>
+  `(has(${sink}.postgres.connection) ? ${sink}.postgres.connection.host + ':' + string(${sink}.postgres.connection.port) : ` +
+  `(has(${sink}.postgres.backendRef) ? ${sink}.postgres.backendRef.name : 'default'))`;
+
 /** Without a database of its own, a sink has the pipeline's default database, all of it. */
 function shareLedger(a: Sink["postgres"], b: Sink["postgres"]): boolean {
-  if (a.backendRef.name !== b.backendRef.name || a.database !== b.database) return false;
+  if (serverOf(a) !== serverOf(b) || a.database !== b.database) return false;
   return a.database === undefined || a.schema === b.schema;
 }
 
 export const sinks = withRules(z.array(sink).min(1).max(10), {
   kind: "Value",
   cel:
-    "self.all(a, self.all(b, a.name == b.name || a.postgres.backendRef.name != b.postgres.backendRef.name || " +
+    `self.all(a, self.all(b, a.name == b.name || ${celServerOf("a")} != ${celServerOf("b")} || ` +
     "(has(a.postgres.database) ? a.postgres.database : '') != (has(b.postgres.database) ? b.postgres.database : '') || " +
     "(has(a.postgres.database) && a.postgres.schema != b.postgres.schema)))",
   message:

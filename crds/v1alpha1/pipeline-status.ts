@@ -21,6 +21,7 @@ export const auditPipelineStatus = z.strictObject({
       user: name("The sinks' user in Kafka."),
       credentialsIssuedAt: z
         .string()
+        .max(64)
         .meta({ format: "date-time" })
         .optional()
         .describe("Since when that user has its password."),
@@ -39,6 +40,7 @@ export const auditPipelineStatus = z.strictObject({
           consumerGroup: name("Kafka consumer group of the sink."),
           credentialsIssuedAt: z
             .string()
+            .max(64)
             .meta({ format: "date-time" })
             .optional()
             .describe("Since when the sink's login in PostgreSQL has its password."),

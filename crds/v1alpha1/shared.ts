@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { immutable, type Rule, withRules } from "../rules.ts";
+import { type Rule, withRules } from "../rules.ts";
 
 export const GROUP = "auditpipeline.io";
 export const VERSION = "v1alpha1";
@@ -161,15 +161,12 @@ export const dnsSubdomain = () =>
 export const backendRef = (what: string) =>
   z
     .strictObject({
-      name: withRules(
-        dnsLabel(63),
-        immutable(`the ${what} back-end`, "create a new resource that uses the other back-end"),
-      )
+      name: dnsLabel(63)
         .default("default")
         .describe(`Name of a ${what} back-end in the operator's configuration. Default default; immutable.`),
     })
-    .prefault({})
-    .describe(`The ${what} back-end. Default the one named default; immutable.`);
+    .optional()
+    .describe(`The ${what} back-end. Default the one named default, unless there is a connection; immutable.`);
 
 /** What happens at deletion to something the operator made. */
 export const keepOrDelete = z.enum(["Retain", "Delete"]);

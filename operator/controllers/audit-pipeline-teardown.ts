@@ -6,7 +6,7 @@ import { StalledError, WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import type { Tools } from "../runtime/controller.ts";
 import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
-import { kafkaBackendOf } from "./backends.ts";
+import { kafkaBackendOf, siteOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import { drain } from "./pipeline-drain.ts";
 import { settleKafkaAccess } from "./pipeline-kafka-teardown.ts";
@@ -27,7 +27,7 @@ type Verdict = NonNullable<NonNullable<AuditPipeline["status"]>["teardown"]>;
  */
 export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineTools, deps: Deps): Promise<void> {
   const topic = await tools.store.get<AuditTopic>({ kind: AUDIT_TOPIC.kind, ...pipelineTopic(pipeline) });
-  const kafka = kafkaOf(topic, deps);
+  const kafka = kafkaOf(topic, tools, deps);
   const verdict = pipeline.status?.teardown ?? (await decide(pipeline, topic, kafka, tools, deps));
 
   // By the spec's policy where it names them still. Without a record nothing was made, or everything is settled.
@@ -81,10 +81,10 @@ async function decide(
 }
 
 /** Undefined where there is no topic, or the platform took its back-end away: what needs a broker is then left behind. */
-function kafkaOf(topic: AuditTopic | undefined, { config, kafka }: Deps): Kafka | undefined {
+function kafkaOf(topic: AuditTopic | undefined, { store }: PipelineTools, { config, kafka }: Deps): Kafka | undefined {
   if (topic === undefined) return undefined;
   try {
-    return kafka.to(kafkaBackendOf(config, topic.metadata.namespace, topic.spec.kafka.backendRef));
+    return kafka.to(kafkaBackendOf(config, siteOf(topic), store));
   } catch (error) {
     if (error instanceof StalledError) return undefined;
     throw error;

@@ -19,7 +19,7 @@ import type { Report } from "../status/conditions.ts";
 import { Attempts } from "./attempts.ts";
 import { READ_ONLY, teardownPipeline } from "./audit-pipeline-teardown.ts";
 import { topicItems } from "./audit-topic-teardown.ts";
-import { kafkaBackendOf } from "./backends.ts";
+import { kafkaBackendOf, siteOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
 import { waitingPipelines } from "./ledger-rivals.ts";
@@ -53,7 +53,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const attempts = new Attempts();
       const found = await attempts.run(async () => {
         const made = await ensurePipelineTopic(pipeline, deps.config, tools.store);
-        return { ...made, broker: brokerOf(made.resource, deps) };
+        return { ...made, broker: brokerOf(made.resource, tools.store, deps) };
       });
       const { topic, broker } = "value" in found ? found.value : {};
       const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
@@ -121,8 +121,8 @@ async function removeFormerSinks(
   }
 }
 
-function brokerOf({ metadata, spec }: AuditTopic, { config, kafka }: Deps) {
-  const backend = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
+function brokerOf(topic: AuditTopic, store: ObjectStore, { config, kafka }: Deps) {
+  const backend = kafkaBackendOf(config, siteOf(topic), store);
   return { backend, kafka: kafka.to(backend) };
 }
 

@@ -8,6 +8,8 @@ import { teardownTopic } from "./audit-topic-teardown.ts";
 /** Only the decisions: what the brokers do is tested on real ones. */
 const config = operatorConfig.parse({ backends: { kafka: [{ name: "default", bootstrapServers: ["b:1"] }] } });
 
+const store = { get: async () => undefined };
+
 const topic = (status: AuditTopicStatus, over: { policy?: "Retain" | "Delete"; backend?: string } = {}): AuditTopic =>
   ({
     metadata: { name: "t", namespace: "n", uid: "u", annotations: { "auditpipeline.io/confirm-delete": "t" } },
@@ -32,7 +34,7 @@ function brokers(over: Partial<KafkaTopics> = {}) {
 }
 
 const settle = async (resource: AuditTopic, kafka: never) =>
-  (await teardownTopic(resource, { config, kafka }, { has: () => false }, "now")).map(({ name, id, action }) =>
+  (await teardownTopic(resource, { config, kafka, store }, { has: () => false }, "now")).map(({ name, id, action }) =>
     [action, name, id].join(" "),
   );
 
@@ -70,7 +72,7 @@ describe("teardownTopic", () => {
   test("keeps a topic that a status is about to make, and that another resource has", async () => {
     const { deleted, kafka } = brokers();
     const rivals = { has: (id: string | undefined) => id === "seen-n.t" };
-    const items = await teardownTopic(topic({ intent: "n.t" }), { config, kafka }, rivals, "now");
+    const items = await teardownTopic(topic({ intent: "n.t" }), { config, kafka, store }, rivals, "now");
     expect(items.map(({ action }) => action)).toEqual(["Retained"]);
     expect(deleted).toEqual([]);
   });

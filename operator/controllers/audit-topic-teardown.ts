@@ -10,7 +10,8 @@ import { StalledError, WaitingError } from "../errors.ts";
 import type { ReceiptItem } from "../external/receipts.ts";
 import type { TeardownItem } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
-import { kafkaBackendOf } from "./backends.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
+import { kafkaBackendOf, siteOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import type { Rivals } from "./topic-rivals.ts";
 
@@ -114,10 +115,10 @@ const item = (topic: OwnTopic, action: ReceiptItem["action"], reason: string, at
   ...(topic.ownership === "Adopted" ? { ownership: topic.ownership } : {}),
 });
 
-type TeardownDeps = Pick<Deps, "config" | "kafka">;
+type TeardownDeps = Pick<Deps, "config" | "kafka"> & { readonly store: Pick<ObjectStore, "get"> };
 
-const brokerOf = ({ metadata, spec }: AuditTopic, { config, kafka }: TeardownDeps) =>
-  kafka.to(kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef));
+const brokerOf = (resource: AuditTopic, { config, kafka, store }: TeardownDeps) =>
+  kafka.to(kafkaBackendOf(config, siteOf(resource), store));
 
 function ownTopics({ status }: AuditTopic): OwnTopic[] {
   return [status, status?.deadLetter].flatMap((known): OwnTopic[] => {
@@ -152,7 +153,9 @@ function reasonToKeep(
   if (rivals.has(topic.topicId)) return TAKEN_OVER;
   if (topic.ownership === "Adopted" && spec.adoptionPolicy === "Never")
     return "it was adopted, and adoptionPolicy is Never";
-  const backend = config.backends.kafka.find((each) => each.name === spec.kafka.backendRef.name);
+  // On a cluster of the tenant's own every name is theirs.
+  if (spec.kafka.connection !== undefined) return undefined;
+  const backend = config.backends.kafka.find(({ name: known }) => known === (spec.kafka.backendRef?.name ?? "default"));
   // Without its back-end it is left behind, and that says why.
   if (backend === undefined || hasPrefix(topic.name, renderNamePrefix(backend.namePrefix, namespace))) return undefined;
   // One that was made lies inside, whatever a status says that somebody else wrote.

@@ -36,7 +36,7 @@ export function auditTopicReconciler(
 
     async reconcile(resource, tools) {
       const { spec, metadata } = validated(resource);
-      const backend = kafkaBackendOf(deps.config, metadata.namespace, spec.kafka.backendRef);
+      const backend = kafkaBackendOf(deps.config, { namespace: metadata.namespace, ...spec.kafka }, tools.store);
       const desired = desiredTopics(metadata, spec, backend);
       const { topics } = deps.kafka.to(backend);
       const claimed = await claimsOf({ ...resource, spec }, backend, deps.receipts);
@@ -56,7 +56,7 @@ export function auditTopicReconciler(
       const resource = salvagedTopic(found);
       await requireUnused(resource, tools);
       const rivals = await rivalsOf(resource, deps.config, tools.store);
-      const items = await teardownTopic(resource, deps, rivals, now());
+      const items = await teardownTopic(resource, { ...deps, store: tools.store }, rivals, now());
       await deps.receipts.add({ kind: AUDIT_TOPIC.kind, ...subject(resource) }, items);
       for (const item of items) await announce(resource, item, tools);
       return "done";

@@ -1,5 +1,9 @@
-import type { OperatorConfig } from "../config.ts";
+import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import type { KafkaConnection, PostgresConnection } from "../../crds/v1alpha1/connections.ts";
+import type { KafkaBackend, OperatorConfig, PostgresBackend } from "../config.ts";
 import { StalledError } from "../errors.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
+import { inlineKafka, inlinePostgres } from "./inline-connections.ts";
 
 interface Backend {
   readonly name: string;
@@ -12,7 +16,7 @@ interface Backend {
  * @throws StalledError BackendNotFound, NamespaceNotAllowed. The message says what the operator knows, so that a tenant
  * can put it right without seeing the platform's configuration: names only, no endpoint.
  */
-export function resolveBackend<B extends Backend>(
+function resolveBackend<B extends Backend>(
   kind: "kafka" | "postgres",
   backends: readonly B[],
   { namespace, backendRef }: { namespace: string; backendRef: { name: string } },
@@ -41,8 +45,38 @@ export function resolveBackend<B extends Backend>(
 const isAllowed = ({ allowedNamespaces }: Backend, namespace: string) =>
   allowedNamespaces.includes("*") || allowedNamespaces.includes(namespace);
 
-export const kafkaBackendOf = (config: OperatorConfig, namespace: string, backendRef: { name: string }) =>
-  resolveBackend("kafka", config.backends.kafka, { namespace, backendRef });
+/** A resource, as far as it says where something lies. */
+interface Site<Connection> {
+  readonly namespace: string;
+  readonly backendRef?: { readonly name: string } | undefined;
+  readonly connection?: Connection | undefined;
+}
 
-export const postgresBackendOf = (config: OperatorConfig, namespace: string, backendRef: { name: string }) =>
-  resolveBackend("postgres", config.backends.postgres, { namespace, backendRef });
+type Secrets = Pick<ObjectStore, "get">;
+const DEFAULT = { name: "default" };
+
+/** @throws StalledError BackendNotFound, NamespaceNotAllowed, InlineConnectionDenied */
+export function kafkaBackendOf(config: OperatorConfig, site: Site<KafkaConnection>, store: Secrets): KafkaBackend {
+  const { namespace, backendRef = DEFAULT, connection } = site;
+  return connection === undefined
+    ? resolveBackend("kafka", config.backends.kafka, { namespace, backendRef })
+    : inlineKafka(config, { namespace, connection, store });
+}
+
+/** @throws StalledError BackendNotFound, NamespaceNotAllowed, InlineConnectionDenied */
+export function postgresBackendOf(
+  config: OperatorConfig,
+  site: Site<PostgresConnection>,
+  store: Secrets,
+): PostgresBackend {
+  const { namespace, backendRef = DEFAULT, connection } = site;
+  return connection === undefined
+    ? resolveBackend("postgres", config.backends.postgres, { namespace, backendRef })
+    : inlinePostgres(config, { namespace, connection, store });
+}
+
+/** Where an AuditTopic's topic lies. */
+export const siteOf = ({ metadata: { namespace }, spec: { kafka } }: AuditTopic): Site<KafkaConnection> => ({
+  namespace,
+  ...kafka,
+});

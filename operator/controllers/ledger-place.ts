@@ -2,6 +2,7 @@ import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline
 import { allowsAdoption, type PostgresBackend } from "../config.ts";
 import { type LedgerIdentity, type LedgerNames, ledgerNames } from "../desired/postgres-names.ts";
 import type { AdoptionPolicy } from "../plan/postgres-ownership.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
 import { postgresBackendOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 
@@ -15,10 +16,15 @@ export interface LedgerPlace {
   readonly driftPolicy: SinkSpec["driftPolicy"];
 }
 
-/** @throws StalledError BackendNotFound, NamespaceNotAllowed, NameNotAllowed */
-export function ledgerPlace({ metadata }: AuditPipeline, sink: SinkSpec, { config }: Deps): LedgerPlace {
+/** @throws StalledError BackendNotFound, NamespaceNotAllowed, InlineConnectionDenied, NameNotAllowed */
+export function ledgerPlace(
+  { metadata }: AuditPipeline,
+  sink: SinkSpec,
+  store: ObjectStore,
+  { config }: Deps,
+): LedgerPlace {
   const { namespace, name, uid } = metadata;
-  const backend = postgresBackendOf(config, namespace, sink.postgres.backendRef);
+  const backend = postgresBackendOf(config, { namespace, ...sink.postgres }, store);
   const identity = { clusterId: config.clusterId, namespace, name, uid, sink: sink.name };
   const { database, schema } = sink.postgres;
   return {

@@ -27,7 +27,7 @@ export async function yieldToOlder(
       other.metadata.uid !== pipeline.metadata.uid &&
       other.metadata.deletionTimestamp === undefined &&
       isOlder(other.metadata, pipeline.metadata) &&
-      placesOf(other, deps).some((claimed) => isSame(claimed, place, databaseExists)),
+      placesOf(other, store, deps).some((claimed) => isSame(claimed, place, databaseExists)),
   );
   if (older === undefined) return;
   const { namespace, name } = older.metadata;
@@ -55,22 +55,24 @@ const CONFLICTS: readonly string[] = ["DatabaseConflict", "SchemaConflict", "Rol
 /** Where there is no database yet, whoever makes it has all of it. Two back-ends of one address are one server. */
 function isSame(one: LedgerPlace, other: LedgerPlace, databaseExists: boolean): boolean {
   const [a, b] = [one.backend, other.backend];
+  // A connection of one's own may name anybody's server, with a login that is refused there.
+  if (a.inline !== undefined && a.inline.id !== b.inline?.id) return false;
   if (a.host !== b.host || a.port !== b.port || one.ledger.database !== other.ledger.database) return false;
   return !databaseExists || one.ledger.schema === other.ledger.schema;
 }
 
 /** Nobody has checked the specs of others: what nothing can be made from claims nothing, and stops no neighbour. */
-function placesOf(pipeline: AuditPipeline, deps: Deps): readonly LedgerPlace[] {
+function placesOf(pipeline: AuditPipeline, store: ObjectStore, deps: Deps): readonly LedgerPlace[] {
   const { data } = z.object({ sinks: z.array(z.unknown()) }).safeParse(pipeline.spec);
   return (data?.sinks ?? []).flatMap((each) => {
     const { data: sink } = sinkSchema.safeParse(each);
-    return sink === undefined ? [] : (placeOf(pipeline, sink, deps) ?? []);
+    return sink === undefined ? [] : (placeOf(pipeline, sink, store, deps) ?? []);
   });
 }
 
-function placeOf(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): LedgerPlace | undefined {
+function placeOf(pipeline: AuditPipeline, sink: SinkSpec, store: ObjectStore, deps: Deps): LedgerPlace | undefined {
   try {
-    return ledgerPlace(pipeline, sink, deps);
+    return ledgerPlace(pipeline, sink, store, deps);
   } catch (error) {
     if (error instanceof StalledError) return undefined;
     throw error;

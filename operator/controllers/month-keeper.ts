@@ -44,7 +44,7 @@ export async function keepMonths(
     const { namespace, name, uid } = pipeline.metadata;
     const id = `${uid}/${sink.name}`;
     try {
-      const { ledger, ...place } = ledgerPlace(pipeline, sink, deps);
+      const { ledger, ...place } = ledgerPlace(pipeline, sink, store, deps);
       const access = ledgerAccess({ ledger, ...place }, deps);
       const progress = await access.readProgress();
       if (away.delete(id)) wake({ namespace, name });

@@ -24,7 +24,7 @@ export async function drain(
   tools: Tools<AuditPipeline>,
   deps: Deps,
 ): Promise<number | "unknown"> {
-  const left = await recordsLeft(pipeline, topic, kafka, deps);
+  const left = await recordsLeft(pipeline, topic, kafka, tools, deps);
   if (left === 0 || left === "unknown" || !pipeline.spec.deletion.drain || isPastTimeout(pipeline, deps)) return left;
   if (!(await anyRuns(pipeline, tools))) return left;
   throw new WaitingError("NotDrained", `${left} records are not stored yet`, { requeueAfterMs: 1_000 });
@@ -34,6 +34,7 @@ async function recordsLeft(
   pipeline: AuditPipeline,
   topic: AuditTopic | undefined,
   kafka: Kafka | undefined,
+  { store }: Tools<AuditPipeline>,
   deps: Deps,
 ): Promise<number | "unknown"> {
   const { topicName, topicId } = topic?.status ?? {};
@@ -45,7 +46,7 @@ async function recordsLeft(
       kafka.topics.endOffsets(topicName),
     ]);
     const lags = pipeline.spec.sinks.map(async (sink) => {
-      const progress = await ledgerAccess(ledgerPlace(pipeline, sink, deps), deps).readProgress();
+      const progress = await ledgerAccess(ledgerPlace(pipeline, sink, store, deps), deps).readProgress();
       return sinkLag(progress, { topicId, starts, ends });
     });
     return Math.max(0, ...(await Promise.all(lags)));

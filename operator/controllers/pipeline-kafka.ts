@@ -55,7 +55,7 @@ export async function ensureKafkaAccess(
   const authority = ca === undefined ? {} : { ca };
   const step: KafkaStep = { pipeline, topic, ca, ...broker };
   const ownsUser = pipeline.spec.kafka.principal?.create === true;
-  if (!ownsUser && !wantsLogin(broker.backend)) return { access: authority };
+  if (!ownsUser && !(await wantsLogin(broker.backend))) return { access: authority };
   const { secret, ...found } = await (ownsUser ? ownPrincipal(step, tools, deps) : givenLogin(step, tools));
   return { access: { ...authority, secret }, ...found };
 }
@@ -65,7 +65,8 @@ interface PipelineLogin extends Omit<ReadyAccess, "access"> {
 }
 
 /** A cluster that the operator itself logs in to. */
-const wantsLogin = ({ sasl, tls }: KafkaBackend) => sasl !== undefined || tls?.certFile !== undefined;
+const wantsLogin = async ({ sasl, tls, inline }: KafkaBackend) =>
+  sasl !== undefined || tls?.certFile !== undefined || (await inline?.read())?.certificate !== undefined;
 
 async function ownPrincipal(step: KafkaStep, tools: Tools<AuditPipeline>, deps: Deps): Promise<PipelineLogin> {
   const { pipeline, backend, kafka } = step;
@@ -104,7 +105,7 @@ async function givenLogin(step: KafkaStep, { store }: Tools<AuditPipeline>): Pro
   const { pipeline, backend, kafka } = step;
   const login = await readGivenLogin(backend);
   await writeKafkaSecret(step, login, undefined, store);
-  const whose = `the login in clientSecretFile of back-end ${backend.name}`;
+  const whose = `the login ${backend.inline === undefined ? "in clientSecretFile of back-end" : "of"} ${backend.name}`;
   requireWorks(await kafka.logins.probe(login, rights(step)), whose);
   return { secret: access(pipeline, login) };
 }
@@ -126,7 +127,9 @@ const rights = ({ pipeline, topic }: KafkaStep): KafkaAcl[] =>
   });
 
 async function readGivenLogin(backend: KafkaBackend): Promise<KafkaLogin> {
-  const { name, sasl, clientSecretFile } = backend;
+  const { name, sasl, clientSecretFile, inline } = backend;
+  // It is the tenant's, and in a Secret beside the one for the sinks.
+  if (inline !== undefined) return inline.read();
   if (clientSecretFile === undefined) {
     throw new WaitingError(
       "KafkaCredentialMissing",

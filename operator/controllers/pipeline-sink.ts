@@ -13,6 +13,7 @@ import { credentialFingerprint } from "../external/scram.ts";
 import { planTeardown } from "../plan/postgres-teardown.ts";
 import { sinkTeardown } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
 import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
 import type { Report, Trouble } from "../status/conditions.ts";
 import type { Attempts } from "./attempts.ts";
@@ -57,7 +58,7 @@ export async function ensureSink(
   };
   const full = { ...step, names };
 
-  const placed = await attempts.run(() => reachablePlace(pipeline, sink, deps));
+  const placed = await attempts.run(() => reachablePlace(pipeline, sink, tools.store, deps));
   if ("report" in placed) return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report) };
   const place = placed.value;
   const made = await attempts.run(async () => {
@@ -138,8 +139,13 @@ const seen = (pipeline: AuditPipeline, sink: SinkSpec, ready: ReadyLedger) => {
   };
 };
 
-async function reachablePlace(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): Promise<ReachablePlace> {
-  const place = ledgerPlace(pipeline, sink, deps);
+async function reachablePlace(
+  pipeline: AuditPipeline,
+  sink: SinkSpec,
+  store: ObjectStore,
+  deps: Deps,
+): Promise<ReachablePlace> {
+  const place = ledgerPlace(pipeline, sink, store, deps);
   return { ...place, ca: await readCa(place.backend) };
 }
 

@@ -6,7 +6,7 @@ import { desiredAuditTopic, pipelineTopic } from "../desired/pipeline-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { ObjectStore } from "../runtime/object-store.ts";
 import type { TopicInUse } from "../status/audit-pipeline.ts";
-import { kafkaBackendOf } from "./backends.ts";
+import { kafkaBackendOf, siteOf } from "./backends.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 
 /**
@@ -32,7 +32,7 @@ export async function ensurePipelineTopic(
   }
   const { topicName, topicId, deadLetter, ownership } = resource.status ?? {};
   if (topicName === undefined || topicId === undefined) throw notThere(resource);
-  requireOwnNames(resource, config);
+  requireOwnNames(resource, config, store);
   const deadLetterTopic = resource.spec.deadLetter.enabled ? deadLetter?.topicName : undefined;
   if (resource.spec.deadLetter.enabled && deadLetterTopic === undefined) {
     throw new WaitingError("DependencyNotReady", `AuditTopic ${name} has no dead-letter topic yet`);
@@ -62,8 +62,9 @@ async function applyOwnTopic(pipeline: AuditPipeline, store: ObjectStore): Promi
  * The sinks get rights on the topics that the status names, so those must be the ones that the spec means and the
  * platform allows: who can write a status must not reach another namespace's topic by it.
  */
-function requireOwnNames({ metadata, spec, status }: AuditTopic, config: OperatorConfig): void {
-  const backend = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
+function requireOwnNames(resource: AuditTopic, config: OperatorConfig, store: ObjectStore): void {
+  const { metadata, spec, status } = resource;
+  const backend = kafkaBackendOf(config, siteOf(resource), store);
   const { topic, deadLetter } = desiredTopics(metadata, spec, backend);
   const dead = spec.deadLetter.enabled ? status?.deadLetter?.topicName : undefined;
   if (status?.topicName === topic.name && (dead === undefined || dead === deadLetter?.name)) return;

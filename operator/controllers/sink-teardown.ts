@@ -10,6 +10,7 @@ import { type LedgerAction, type ObservedLedger, OTHER_ROLES, ROLES } from "../p
 import { planTeardown, type TeardownPolicy } from "../plan/postgres-teardown.ts";
 import { ledgerItems, POSITION_OF_RECORD, secretItems } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
+import type { ObjectStore } from "../runtime/object-store.ts";
 import type { Deps } from "./deps.ts";
 import { type LedgerPlace, ledgerPlace } from "./ledger-place.ts";
 import { deleteOwn } from "./own-objects.ts";
@@ -90,7 +91,7 @@ async function settleLedger(
   tools: PipelineTools,
   deps: Deps,
 ): Promise<readonly Settled[]> {
-  const place = placeOf(pipeline, sink, deps);
+  const place = placeOf(pipeline, sink, tools.store, deps);
   if (place instanceof StalledError) return knownItems(pipeline, sink, "Orphaned", place.message);
   try {
     const access = ledgerAccess(place, deps);
@@ -158,9 +159,9 @@ const keepsEverything = ({ deletionPolicy: { database, roles } }: SinkSpec) =>
   database === "Retain" && roles === "Retain";
 
 /** The ledger's place, or why it cannot be found: a back-end the platform took away, a name it no longer allows. */
-function placeOf(pipeline: AuditPipeline, sink: SinkSpec, deps: Deps): LedgerPlace | StalledError {
+function placeOf(pipeline: AuditPipeline, sink: SinkSpec, store: ObjectStore, deps: Deps): LedgerPlace | StalledError {
   try {
-    return ledgerPlace(pipeline, sink, deps);
+    return ledgerPlace(pipeline, sink, store, deps);
   } catch (error) {
     if (error instanceof StalledError) return error;
     throw error;

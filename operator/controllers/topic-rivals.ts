@@ -5,7 +5,7 @@ import type { Refusal } from "../plan/plan.ts";
 import { type Claimant, olderClaimant } from "../plan/topic-rivals.ts";
 import type { Key } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
-import { kafkaBackendOf } from "./backends.ts";
+import { kafkaBackendOf, siteOf } from "./backends.ts";
 
 /** What other AuditTopics have to do with the topics of one. */
 export interface Rivals {
@@ -18,8 +18,8 @@ export interface Rivals {
 /** In all namespaces: on a back-end with an empty namePrefix, and by grants, two can mean the same topic. */
 export async function rivalsOf(resource: AuditTopic, config: OperatorConfig, store: ObjectStore): Promise<Rivals> {
   const { items } = await store.list<AuditTopic>(AUDIT_TOPIC.kind);
-  const all = items.flatMap((item) => claimantOf(item, config) ?? []);
-  const mine = claimantOf(resource, config);
+  const all = items.flatMap((item) => claimantOf(item, config, store) ?? []);
+  const mine = claimantOf(resource, config, store);
   return {
     over: (topic) => {
       const first = mine && olderClaimant(topic, mine, all);
@@ -44,14 +44,17 @@ const holds = ({ status }: AuditTopic, id: string | undefined) =>
   [status, status?.deadLetter].some((known) => known?.topicId === id && known.ownership !== "Observed");
 
 /** Nobody has checked the specs of others: one that nothing can be made from claims nothing, and stops no neighbour. */
-function claimantOf({ metadata, spec, status }: AuditTopic, config: OperatorConfig): Claimant | undefined {
+function claimantOf(item: AuditTopic, config: OperatorConfig, store: ObjectStore): Claimant | undefined {
+  const { metadata, spec, status } = item;
   try {
-    const { bootstrapServers: servers, ...backend } = kafkaBackendOf(config, metadata.namespace, spec.kafka.backendRef);
+    const { bootstrapServers: servers, ...backend } = kafkaBackendOf(config, siteOf(item), store);
     const { topic, deadLetter } = desiredTopics(metadata, spec, backend);
     const claimed = spec.managementPolicy === "Observe" ? [deadLetter] : [topic, deadLetter];
     const had = [status, status?.deadLetter].map((known) =>
       known?.ownership === "Observed" || known?.topicId === undefined ? undefined : known.topicName,
     );
+    // A connection of one's own may name anybody's brokers, and any topic: what stands there says whose it is.
+    if (backend.inline !== undefined) return { ...metadata, servers, topics: [] };
     const topics = [...claimed.map((each) => each?.name), ...had].filter((name) => name !== undefined);
     return { ...metadata, servers, topics: [...new Set(topics)] };
   } catch {

@@ -33,6 +33,12 @@ export function desiredAuditTopic(pipeline: AuditPipeline) {
       namespace,
       ownerReferences: [pipelineOwner({ name, uid })],
     },
-    spec: { kafka: { backendRef: pipeline.spec.kafka.backendRef }, ...pipeline.spec.topic.template },
+    spec: { kafka: placeOf(pipeline.spec.kafka), ...pipeline.spec.topic.template },
   };
 }
+
+/** Without the principal, which is the pipeline's own. */
+const placeOf = ({ backendRef, connection }: AuditPipeline["spec"]["kafka"]) => ({
+  ...(backendRef === undefined ? {} : { backendRef }),
+  ...(connection === undefined ? {} : { connection }),
+});

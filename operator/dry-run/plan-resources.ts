@@ -93,8 +93,9 @@ export async function planResources(
       kafka: {
         ...deps.kafka,
         to(backend) {
-          const known = kafkas.get(backend.name) ?? recordedKafka(deps.kafka.to(backend), record);
-          kafkas.set(backend.name, known);
+          const key = backend.inline?.id ?? backend.name;
+          const known = kafkas.get(key) ?? recordedKafka(deps.kafka.to(backend), record);
+          kafkas.set(key, known);
           return known;
         },
       },

@@ -1,5 +1,6 @@
 import { Admin } from "@platformatic/kafka";
 import { WaitingError } from "../errors.ts";
+import { guardAddresses } from "./kafka-addresses.ts";
 import { wasHungUp } from "./kafka-errors.ts";
 import { type KafkaGroups, kafkaGroups } from "./kafka-group.ts";
 import { type KafkaLink, type KafkaServer, readOperatorLink } from "./kafka-link.ts";
@@ -7,6 +8,7 @@ import { type KafkaLogins, kafkaLogins } from "./kafka-login.ts";
 import { type KafkaPrincipals, kafkaPrincipals } from "./kafka-principal.ts";
 import { handshakeFault, tlsProblem } from "./kafka-tls-errors.ts";
 import { type KafkaTopics, kafkaTopics } from "./kafka-topic.ts";
+import { whenUnused } from "./when-unused.ts";
 
 /** One Kafka cluster as the operator sees it. */
 export interface Kafka {
@@ -27,11 +29,13 @@ const COORDINATOR_RETRIES = 10;
 const RETRY_DELAY_MS = 500;
 /** How long a client that another has replaced may finish what was asked of it. */
 const REPLACED_MS = 60_000;
+const UNUSED_MS = 60_000;
 
 interface Client {
   /** What it was made with: where a file was changed since, another takes its place. */
   readonly madeWith: string;
   readonly kafka: Omit<Kafka, "logins">;
+  use<T>(work: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -39,15 +43,21 @@ export function connectKafka(): KafkaConnections {
   const clients = new Map<string, Client>();
   const replaced = new Set<Client>();
 
-  async function clientFor(server: KafkaServer): Promise<Client["kafka"]> {
+  async function clientFor(server: KafkaServer): Promise<Client> {
     const link = await readOperatorLink(server);
     const madeWith = JSON.stringify([server.bootstrapServers, link]);
-    const known = clients.get(server.name);
-    if (known?.madeWith === madeWith) return known.kafka;
-    const client = newClient(server.bootstrapServers, link, madeWith);
-    clients.set(server.name, client);
+    const key = server.inline?.id ?? server.name;
+    const known = clients.get(key);
+    if (known?.madeWith === madeWith) return known;
+    const client: Client = newClient(server, link, madeWith, () => forget(key, client));
+    clients.set(key, client);
     if (known !== undefined) retire(known);
-    return client.kafka;
+    return client;
+  }
+
+  function forget(key: string, client: Client): void {
+    if (clients.get(key) === client) clients.delete(key);
+    void client.close();
   }
 
   function retire(client: Client): void {
@@ -62,9 +72,21 @@ export function connectKafka(): KafkaConnections {
     to: (server) => {
       const explain = (error: unknown) => explainHangUp(error, server);
       return {
-        topics: later(async () => (await clientFor(server)).topics, explain),
-        groups: later(async () => (await clientFor(server)).groups, explain),
-        principals: later(async () => (await clientFor(server)).principals, explain),
+        topics: later(
+          () => clientFor(server),
+          ({ kafka }) => kafka.topics,
+          explain,
+        ),
+        groups: later(
+          () => clientFor(server),
+          ({ kafka }) => kafka.groups,
+          explain,
+        ),
+        principals: later(
+          () => clientFor(server),
+          ({ kafka }) => kafka.principals,
+          explain,
+        ),
         logins: kafkaLogins(server),
       };
     },
@@ -77,13 +99,15 @@ export function connectKafka(): KafkaConnections {
   };
 }
 
-function newClient(bootstrapServers: readonly string[], link: KafkaLink, madeWith: string): Client {
+function newClient(server: KafkaServer, link: KafkaLink, madeWith: string, forget: () => void): Client {
   // The loop retries. A create that the client repeated by itself could meet its own topic and take it for another's.
-  const topicAdmin = newAdmin(bootstrapServers, link, 0);
+  const topicAdmin = newAdmin(server, link, 0);
   // A cluster that has had no group yet makes its offsets topic at the first question, and answers after a while.
-  const groupAdmin = newAdmin(bootstrapServers, link, COORDINATOR_RETRIES);
+  const groupAdmin = newAdmin(server, link, COORDINATOR_RETRIES);
   return {
     madeWith,
+    // Connections of tenants' own come and go without a restart of the operator.
+    use: server.inline === undefined ? (work) => work() : whenUnused(UNUSED_MS, forget),
     kafka: {
       topics: kafkaTopics(topicAdmin),
       groups: kafkaGroups(groupAdmin),
@@ -95,8 +119,8 @@ function newClient(bootstrapServers: readonly string[], link: KafkaLink, madeWit
   };
 }
 
-function newAdmin(bootstrapServers: readonly string[], link: KafkaLink, retries: number): Admin {
-  return new Admin({
+function newAdmin({ bootstrapServers, inline }: KafkaServer, link: KafkaLink, retries: number): Admin {
+  const admin = new Admin({
     clientId: "audit-pipeline-operator",
     bootstrapBrokers: [...bootstrapServers],
     connectTimeout: TIMEOUT_MS,
@@ -106,6 +130,8 @@ function newAdmin(bootstrapServers: readonly string[], link: KafkaLink, retries:
     retryDelay: RETRY_DELAY_MS,
     ...link,
   });
+  if (inline !== undefined) guardAddresses(admin, inline, link.tls !== undefined);
+  return admin;
 }
 
 /** A broker that does not take a certificate hangs up; so does one that wants a login and is given none. */
@@ -125,12 +151,17 @@ async function explainHangUp(error: unknown, server: KafkaServer): Promise<unkno
 type Asynchronous = { readonly [name: string]: (...args: never[]) => Promise<unknown> };
 
 /** Stands for an object, all of whose members are asynchronous methods, that is looked up at each call. */
-function later<T extends object>(find: () => Promise<T>, explain: (error: unknown) => Promise<unknown>): T {
+function later<T extends object>(
+  find: () => Promise<Client>,
+  part: (client: Client) => T,
+  explain: (error: unknown) => Promise<unknown>,
+): T {
   const call = async (name: string, args: unknown[]) => {
-    const found = (await find()) as unknown as Asynchronous;
+    const client = await find();
+    const found = part(client) as unknown as Asynchronous;
     const method = found[name] as (...given: unknown[]) => Promise<unknown>;
     try {
-      return await method.apply(found, args);
+      return await client.use(() => method.apply(found, args));
     } catch (error) {
       throw await explain(error);
     }

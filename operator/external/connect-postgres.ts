@@ -1,16 +1,19 @@
+import { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { Client, type ClientBase, type ClientConfig, Pool } from "pg";
 import { z } from "zod";
 import type { PostgresBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
+import { GuardedSocket } from "./inline-address.ts";
 import { readCa } from "./postgres-ca.ts";
 import { fromConnecting, fromTls } from "./postgres-errors.ts";
 import { readSecretFile } from "./secret-file.ts";
+import { whenUnused } from "./when-unused.ts";
 
 /** What the connections need to know of a back-end. */
 export type PostgresServer = Pick<
   PostgresBackend,
-  "name" | "host" | "port" | "sslMode" | "caFile" | "adminSecretFile" | "maintenanceDatabase"
+  "name" | "host" | "port" | "sslMode" | "caFile" | "adminSecretFile" | "maintenanceDatabase" | "inline"
 >;
 
 export interface Login {
@@ -44,15 +47,17 @@ const SESSIONS_PER_DATABASE = 2;
 const IDLE_MS = 10_000;
 
 export function connectPostgres(): PostgresConnections {
-  const pools = new Map<string, { pool: Pool; madeFor: string }>();
+  const pools = new Map<string, Pooled>();
 
-  async function poolFor(server: PostgresServer, database: string): Promise<Pool> {
-    const key = JSON.stringify([server.name, database]);
-    const { username } = await readAdminSecret(server);
-    // A pool keeps what it was made with: where that changes, another takes its place.
-    const madeFor = JSON.stringify([username, await readCa(server)]);
+  async function poolFor(server: PostgresServer, database: string): Promise<Pooled> {
+    const key = keyOf(server, database);
+    const { username, password: ofNow } = await readAdminSecret(server);
+    // A pool keeps what it was made with: where that changes, another takes its place. A file is read again for each
+    // session; what a connection of a resource's own reads is of one pass.
+    const ofOnePass = server.inline === undefined ? undefined : ofNow;
+    const madeFor = JSON.stringify([username, await readCa(server), ofOnePass]);
     const known = pools.get(key);
-    if (known?.madeFor === madeFor) return known.pool;
+    if (known?.madeFor === madeFor) return known;
 
     const password = async () => (await readAdminSecret(server)).password;
     const config = await clientConfig(server, database, { user: username, password });
@@ -62,26 +67,35 @@ export function connectPostgres(): PostgresConnections {
     // The pool takes its own listener off a client that is in use. What is running fails by itself, with the reason.
     pool.on("connect", (client) => client.on("error", () => undefined));
     const raced = pools.get(key);
-    if (raced?.madeFor === madeFor) return raced.pool;
-    pools.set(key, { pool, madeFor });
+    if (raced?.madeFor === madeFor) return raced;
+    const made = { pool, madeFor, use: isForgotten(server) ? whenUnused(UNUSED_MS, () => forget(key, pool)) : always };
+    pools.set(key, made);
     await raced?.pool.end();
-    return pool;
+    return made;
+  }
+
+  function forget(key: string, pool: Pool): void {
+    if (pools.get(key)?.pool === pool) pools.delete(key);
+    // Another that took its place has ended it already.
+    void pool.end().catch(() => undefined);
   }
 
   return {
     async admin(server, database, work) {
       const where = `Logging in to database ${database} of back-end ${server.name}`;
-      const pool = await poolFor(server, database).catch((error: unknown) => fromConnecting(error, where));
-      const client = await pool.connect().catch((error: unknown) => fromConnecting(fromTls(error, server), where));
-      try {
-        const result = await work(client);
-        client.release();
-        return result;
-      } catch (error) {
-        // Its state is unknown: the next user gets a fresh one.
-        client.release(true);
-        throw error;
-      }
+      const { pool, use } = await poolFor(server, database).catch((error: unknown) => fromConnecting(error, where));
+      return use(async () => {
+        const client = await pool.connect().catch((error: unknown) => fromConnecting(fromTls(error, server), where));
+        try {
+          const result = await work(client);
+          client.release();
+          return result;
+        } catch (error) {
+          // Its state is unknown: the next user gets a fresh one.
+          client.release(true);
+          throw error;
+        }
+      });
     },
 
     async login(server, database, login, work) {
@@ -96,7 +110,7 @@ export function connectPostgres(): PostgresConnections {
     },
 
     async leave(server, database) {
-      const key = JSON.stringify([server.name, database]);
+      const key = keyOf(server, database);
       const known = pools.get(key);
       pools.delete(key);
       await known?.pool.end();
@@ -110,6 +124,19 @@ export function connectPostgres(): PostgresConnections {
   };
 }
 
+interface Pooled {
+  readonly pool: Pool;
+  readonly madeFor: string;
+  use<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** Connections of tenants' own come and go without a restart of the operator. */
+const isForgotten = ({ inline }: PostgresServer) => inline !== undefined;
+const UNUSED_MS = 60_000;
+const always = <T>(work: () => Promise<T>) => work();
+
+const keyOf = ({ name, inline }: PostgresServer, database: string) => JSON.stringify([inline?.id ?? name, database]);
+
 async function clientConfig(
   server: PostgresServer,
   database: string,
@@ -118,6 +145,7 @@ async function clientConfig(
   return {
     host: server.host,
     port: server.port,
+    ...(server.inline === undefined ? {} : { stream: guardedStream(server.inline) }),
     database,
     user,
     password,
@@ -133,6 +161,9 @@ async function clientConfig(
     options: "-c search_path=pg_catalog -c TimeZone=UTC -c DateStyle=ISO",
   };
 }
+
+/** One for each connection. */
+const guardedStream = (inline: NonNullable<PostgresServer["inline"]>) => () => new GuardedSocket(inline);
 
 /** libpq's sslmode. Prefer is Disable here where the server has no TLS, as it is there. */
 async function tls(server: PostgresServer): Promise<false | ConnectionOptions> {
@@ -153,10 +184,10 @@ async function tls(server: PostgresServer): Promise<false | ConnectionOptions> {
 }
 
 /** The server answers an SSLRequest (PostgreSQL protocol, 55.2.11) with `S` or `N`, and an old one with an error. */
-async function speaksTls({ host, port }: PostgresServer): Promise<boolean> {
-  const { connect } = await import("node:net");
+function speaksTls({ host, port, inline }: PostgresServer): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, timeout: CONNECT_TIMEOUT_MS });
+    const socket = inline === undefined ? new Socket() : new GuardedSocket(inline);
+    socket.setTimeout(CONNECT_TIMEOUT_MS);
     socket.once("connect", () => socket.write(Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])));
     socket.once("data", (answer) => {
       socket.destroy();
@@ -165,13 +196,15 @@ async function speaksTls({ host, port }: PostgresServer): Promise<boolean> {
     socket.once("timeout", () => socket.destroy(new Error("connection timeout")));
     socket.once("error", reject);
     socket.once("close", () => reject(new Error("connection terminated")));
+    socket.connect(port, host);
   });
 }
 
 const secret = z.object({ username: z.string().min(1), password: z.string().min(1) });
 
 /** Read each time, so that a rotated credential is taken up. The content never gets into an error. */
-async function readAdminSecret({ name, adminSecretFile }: PostgresServer): Promise<z.infer<typeof secret>> {
+async function readAdminSecret({ name, adminSecretFile, inline }: PostgresServer): Promise<z.infer<typeof secret>> {
+  if (inline !== undefined) return (await inline.read()).admin;
   const hint = "it must be YAML {username, password}, or a directory with files of those names";
   const content = await readSecretFile(adminSecretFile).catch((cause: NodeJS.ErrnoException) => {
     const what = `adminSecretFile ${adminSecretFile} of back-end ${name} cannot be read (${cause.code ?? "not YAML"})`;

@@ -32,6 +32,8 @@ interface KafkaFault {
  * @throws always
  */
 export function fromKafka(error: unknown, what: string): never {
+  const ours = oursIn(error);
+  if (ours !== undefined) throw ours;
   const faults = faultsIn(error);
   const apiIds = faults.flatMap(({ apiId }) => (apiId === undefined ? [] : [apiId]));
   const said = faults.map(({ serverErrorMessage }) => serverErrorMessage).find((message) => message) ?? "";
@@ -100,4 +102,12 @@ function faultsIn(error: unknown): KafkaFault[] {
   const inner = [...nested, own.cause].flatMap(faultsIn);
   // An aggregate's own code says no more than that it is one.
   return nested.length > 0 && inner.length > 0 ? inner : [own, ...inner];
+}
+
+/** What an address guard or a Secret's reader said, inside what the client made of it. */
+function oursIn(error: unknown): WaitingError | StalledError | undefined {
+  if (error instanceof WaitingError || error instanceof StalledError) return error;
+  if (!(error instanceof Error)) return undefined;
+  const nested: unknown[] = error instanceof AggregateError ? error.errors : [];
+  return [...nested, error.cause].map(oursIn).find((found) => found !== undefined);
 }

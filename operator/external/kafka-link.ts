@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
+import { isIP, type LookupFunction } from "node:net";
 import { z } from "zod";
 import type { KafkaBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
+import { guardedLookup } from "./inline-address.ts";
 import { readSecretFile } from "./secret-file.ts";
 
 /** What it takes to reach a back-end's brokers. */
-export type KafkaServer = Pick<KafkaBackend, "name" | "bootstrapServers" | "tls" | "sasl">;
+export type KafkaServer = Pick<KafkaBackend, "name" | "bootstrapServers" | "tls" | "sasl" | "inline">;
 
 /** A login with Kafka: a user, a client's certificate, or both. */
 export interface KafkaLogin {
@@ -17,7 +18,13 @@ export interface KafkaLogin {
 
 /** TLS and SASL as @platformatic/kafka takes them. */
 export interface KafkaLink {
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly tls?: {
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    /** Of a connection of a tenant's own. */
+    readonly lookup?: LookupFunction;
+  };
   readonly tlsServerName?: string | boolean;
   readonly sasl?: {
     readonly mechanism: "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512";
@@ -30,7 +37,8 @@ const MECHANISMS = { Plain: "PLAIN", ScramSha256: "SCRAM-SHA-256", ScramSha512: 
 
 /** @throws WaitingError SecretMissing: a file that the configuration names is not there, or not what it must be */
 export async function readOperatorLink(server: KafkaServer): Promise<KafkaLink> {
-  const { tls, sasl } = server;
+  const { tls, sasl, inline } = server;
+  if (inline !== undefined) return kafkaLink(server, await inline.read());
   const user = sasl === undefined ? undefined : await readUser(server, sasl.secretFile);
   const certificate =
     tls?.certFile === undefined || tls.keyFile === undefined
@@ -47,12 +55,16 @@ export async function readOperatorLink(server: KafkaServer): Promise<KafkaLink> 
 
 /** The same brokers by another login. */
 export async function kafkaLink(server: KafkaServer, { user, certificate }: KafkaLogin): Promise<KafkaLink> {
-  const { tls, sasl } = server;
+  const { tls, sasl, inline } = server;
+  const guard = inline === undefined ? {} : { lookup: guardedLookup(inline) };
   const ca = await readKafkaCa(server);
   return {
     ...(tls === undefined
       ? {}
-      : { tls: { ...(ca === undefined ? {} : { ca }), ...certificate }, ...serverName(server, tls.serverName) }),
+      : {
+          tls: { ...(ca === undefined ? {} : { ca }), ...certificate, ...guard },
+          ...serverName(server, tls.serverName),
+        }),
     ...(sasl === undefined || user === undefined ? {} : { sasl: { mechanism: MECHANISMS[sasl.mechanism], ...user } }),
   };
 }
@@ -65,7 +77,8 @@ function serverName({ bootstrapServers }: KafkaServer, given: string | undefined
 }
 
 /** PEM; undefined where the system's own authorities are meant, or there is no TLS. @throws WaitingError SecretMissing */
-export async function readKafkaCa(server: Pick<KafkaServer, "name" | "tls">): Promise<string | undefined> {
+export async function readKafkaCa(server: Pick<KafkaServer, "name" | "tls" | "inline">): Promise<string | undefined> {
+  if (server.inline !== undefined) return server.tls === undefined ? undefined : (await server.inline.read()).ca;
   const file = server.tls?.caFile;
   return file === undefined ? undefined : readPem(server, "tls.caFile", file);
 }

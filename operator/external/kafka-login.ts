@@ -1,5 +1,6 @@
 import { Connection, findCoordinatorV3, metadataV10 } from "@platformatic/kafka";
 import type { KafkaAcl } from "../desired/kafka-principal.ts";
+import { dialled } from "./kafka-addresses.ts";
 import { fromKafka, hasApiId } from "./kafka-errors.ts";
 import { type KafkaLogin, type KafkaServer, kafkaLink } from "./kafka-link.ts";
 
@@ -53,7 +54,9 @@ async function connectAny(
     const colon = address.lastIndexOf(":");
     const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
     try {
-      await connection.connect(host, Number(address.slice(colon + 1)));
+      const { inline, tls } = server;
+      const to = inline === undefined ? host : await dialled(host, inline, tls !== undefined);
+      await connection.connect(to, Number(address.slice(colon + 1)));
       return { connection };
     } catch (error) {
       connection.socket?.destroy();

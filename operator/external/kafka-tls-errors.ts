@@ -14,7 +14,7 @@ export function tlsProblem(code: string): string | undefined {
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID" || code === "HOSTNAME_MISMATCH")
     return "the brokers' certificate is for another host name: bootstrapServers must say a name that is in it, or tls.serverName";
   if (UNTRUSTED.test(code))
-    return `the brokers' certificate is not trusted (${code}): tls.caFile must hold its authority`;
+    return `the brokers' certificate is not trusted (${code}): tls.caFile, or the Secret of tls.caSecretRef, must hold its authority`;
   if (CLIENT.test(code))
     return `the brokers refuse the client's certificate, or the want of one (${code}): it must be of an authority that they trust, and not expired`;
   if (NO_TLS.test(code))

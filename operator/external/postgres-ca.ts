@@ -12,7 +12,9 @@ export async function readCa({
   name,
   sslMode,
   caFile,
-}: Pick<PostgresBackend, "name" | "sslMode" | "caFile">): Promise<string | undefined> {
+  inline,
+}: Pick<PostgresBackend, "name" | "sslMode" | "caFile" | "inline">): Promise<string | undefined> {
+  if (inline !== undefined) return (await inline.read()).ca;
   if (caFile === undefined || (sslMode !== "VerifyCa" && sslMode !== "VerifyFull")) return undefined;
   const hint = "put the PEM certificates of the server's authority there";
   const text = await readFile(caFile, "utf8").catch((cause: NodeJS.ErrnoException) => {

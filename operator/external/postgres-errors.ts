@@ -64,7 +64,7 @@ export function fromTls(error: unknown, { sslMode }: { sslMode: string }): unkno
   if (!(error instanceof Error) || !UNTRUSTED.test(codeOf(error) ?? "")) return error;
   // Node's own advice is about an option of the process.
   const [what] = error.message.split("; ");
-  const message = `the server's certificate is not trusted (${what}): sslMode ${sslMode} of the back-end checks it against its caFile`;
+  const message = `the server's certificate is not trusted (${what}): sslMode ${sslMode} of the back-end checks it against its caFile, or the Secret of caSecretRef`;
   return new Error(message, { cause: error });
 }
 

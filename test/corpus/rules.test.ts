@@ -145,6 +145,7 @@ const POOL = [
   ...["postgres", "template1", "pg_x", "public", "information_schema"],
   ...["0s", "1ms", "10ms", "1s", "2s", "30s", "5m", "1h", "24h", "168h", "999999h", "Unlimited"],
   ...["1", "1Ki", "64Ki", "1Mi", "8Mi", "1Gi", "1Pi", "500m"],
+  ...["kafka.example:9092", "[::1]:9093"],
 ];
 const CONFIG_KEYS = ["segment.ms", "retention.ms", "cleanup.policy", "k".repeat(128), "k".repeat(129), ""];
 

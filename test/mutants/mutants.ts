@@ -15,6 +15,20 @@ const STATEMENTS = "sink/stores/postgres-statements.ts";
 /** Bugs that public systems of this kind had, each rebuilt here. docs/mutants.md says where they come from. */
 export const mutants: readonly Mutant[] = [
   {
+    name: "an inline connection leads anywhere",
+    file: "operator/external/inline-address.ts",
+    search: "return forbidden.check(address, family) &&",
+    replace: "return family === undefined && forbidden.check(address, family) &&",
+    tests: ["operator/external/inline-address.test.ts", "operator/external/kafka-addresses.test.ts"],
+  },
+  {
+    name: "a broker leads a tenant's connection on",
+    file: "operator/external/kafka-addresses.ts",
+    search: "Object.assign(connections, { get: guarded });",
+    replace: "void guarded;",
+    tests: ["operator/external/kafka-addresses.test.ts"],
+  },
+  {
     name: "commit past a gap: what was fetched is committed, not what is settled",
     file: "sink/consume.ts",
     search: "set(number, partition.position.nextOffset);",

@@ -7,7 +7,12 @@ import { pino } from "pino";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { API_VERSION } from "../../crds/v1alpha1/shared.ts";
-import { type KafkaBackend, loadOperatorConfig, type PostgresBackend } from "../../operator/config.ts";
+import {
+  type KafkaBackend,
+  loadOperatorConfig,
+  type OperatorConfig,
+  type PostgresBackend,
+} from "../../operator/config.ts";
 import type { Receipts } from "../../operator/external/receipts.ts";
 import { controllerMetrics } from "../../operator/runtime/metrics.ts";
 import type { KubeObject, ObjectStore } from "../../operator/runtime/object-store.ts";
@@ -23,6 +28,8 @@ export interface TestServers {
   readonly postgres: TestPostgres;
   /** Further back-ends, by name. */
   readonly morePostgres?: Readonly<Record<string, TestPostgres>>;
+  /** Of the configuration, beside the back-ends. */
+  readonly settings?: Partial<Pick<OperatorConfig, "inlineConnections" | "inlineAllowedCidrs">>;
 }
 
 type TestPostgres = Pick<Pg, "host" | "port" | "admin"> &
@@ -47,7 +54,7 @@ export interface TestOperator {
 export const stateFolder = () => mkdtempSync(join(tmpdir(), "audit-pipeline-state-"));
 
 /** A configuration with one back-end of each kind, both named default, and what more is asked for. */
-export function writeOperatorConfig({ kafka, postgres, morePostgres = {} }: TestServers): {
+export function writeOperatorConfig({ kafka, postgres, morePostgres = {}, settings }: TestServers): {
   file: string;
   /** Of the back-end named default. */
   adminSecretFile: string;
@@ -68,7 +75,10 @@ export function writeOperatorConfig({ kafka, postgres, morePostgres = {} }: Test
       },
     ),
   };
-  writeFileSync(file, JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends }));
+  writeFileSync(
+    file,
+    JSON.stringify({ clusterId: "test", admin: { host: "127.0.0.1", port: 0 }, backends, ...settings }),
+  );
   return {
     file,
     adminSecretFile: secretFileOf("default"),

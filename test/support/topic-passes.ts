@@ -82,7 +82,7 @@ function newTopic(
 
   function world({ topics = {}, crashAfterSaves }: Faults) {
     const kafka: KafkaConnections = {
-      to: () => ({ ...real, topics: { ...real.topics, ...topics } }),
+      to: () => ({ ...real, topics: Object.assign(Object.create(real.topics), topics) }),
       close: async () => undefined,
     };
     let saves = 0;
