@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Admin } from "@platformatic/kafka";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import { kafkaLink } from "../../operator/external/kafka-link.ts";
 import { kafkaLogins } from "../../operator/external/kafka-login.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
@@ -30,7 +31,7 @@ const [topic, deadLetters, group] = [
 const ref = { kind: "AuditPipeline", namespace, name: "audit" };
 const secretRef = { kind: "Secret", namespace, name: "audit-kafka" };
 const spec = {
-  kafka: { principal: { create: true } },
+  kafka: { principal: { create: true, rotation: { overlap: "10s" } } },
   topic: { template: { partitions: 1 } },
   sinks: [{ name: "ledger", postgres: {} }],
   interval: "5s",
@@ -100,11 +101,11 @@ test("its sink logs in as that user and stores events", async () => {
   await expect.poll(stored, { timeout: 30_000 }).toBe(5);
 });
 
-describe("the user may do no more than a sink needs", () => {
-  const acl = (resource: string, name: string, operation: string) => ({
-    ...{ resource, name, operation, pattern: "LITERAL", permission: "ALLOW", host: "*" },
-  });
+const acl = (resource: string, name: string, operation: string) => ({
+  ...{ resource, name, operation, pattern: "LITERAL", permission: "ALLOW", host: "*" },
+});
 
+describe("the user may do no more than a sink needs", () => {
   test("it cannot write or change its topic, nor touch anybody else's topic or group", async () => {
     await cluster.admin.createTopics({ topics: ["foreign"], partitions: 1, replicas: 1 });
     const more = [
@@ -167,6 +168,7 @@ describe("what is changed by hand is put right, and nothing is lost", () => {
     await cluster.principals.setPassword(username, "ScramSha512", "somebody-elses-password");
     const probe = async () => (await kafkaLogins(server()).probe({ user: await login() }, [])).kind;
     expect(await probe()).toBe("Refused");
+    await operator.resync();
     await expect.poll(probe, { timeout: 30_000 }).toBe("Works");
   });
 });
@@ -201,14 +203,51 @@ test("a user of that name that is somebody else's is not taken", async () => {
   expect(await operator.store.get({ ...secretRef, namespace: other })).toBeUndefined();
 });
 
+test("a stream with a rotation in it: every event is stored once, none is a dead letter, the old user is refused", async () => {
+  const already = await stored();
+  const before = await login();
+  let isOver = false;
+  const load = (async () => {
+    let produced = 0;
+    for (; !isOver; produced += 20) await produce(20);
+    return produced;
+  })();
+  const answer = async (user: typeof before) =>
+    (await kafkaLogins(server()).probe({ user }, [{ ...acl("GROUP", group, "READ") }])).kind;
+  try {
+    await apply(operator.store, "AuditPipeline", "audit", namespace, spec, { [ANNOTATIONS.rotateAt]: "now" });
+    await expect.poll(async () => (await login()).username, { timeout: 60_000 }).toBe(`${username}_b`);
+    expect(await answer(before)).toBe("Works");
+    const rotated = await until<AuditPipeline>(
+      operator.store,
+      ref,
+      (pipeline) => isReady(pipeline) && pipeline?.status?.kafka?.user === `${username}_b`,
+    );
+    expect(rotated?.status?.kafka?.credentialsIssuedAt).toMatch(/^\d{4}-/);
+    await expect.poll(() => answer(before), { timeout: 60_000, interval: 500 }).toBe("Refused");
+    expect(await answer(await login())).toBe("Works");
+  } finally {
+    isOver = true;
+  }
+  const produced = await load;
+  await expect.poll(stored, { timeout: 60_000 }).toBe(already + produced);
+  const offsets = await cluster.admin.listOffsets({
+    topics: [{ name: deadLetters, partitions: [{ partitionIndex: 0, timestamp: -1n }] }],
+  });
+  expect(offsets[0]?.partitions[0]?.offset).toBe(0n);
+}, 180_000);
+
 test("a deletion takes user, rights and Secret along, and says so", async () => {
+  const { username: inForce } = await login();
   await operator.store.delete(ref);
   await until(operator.store, ref, (pipeline) => pipeline === undefined);
-  expect(await cluster.principals.observe(username, "ScramSha512")).toEqual({ hasPassword: false, acls: [] });
+  for (const name of [username, inForce]) {
+    expect(await cluster.principals.observe(name, "ScramSha512")).toEqual({ hasPassword: false, acls: [] });
+  }
   expect(await operator.store.get(secretRef)).toBeUndefined();
   const receipt = await operator.receipts.read(ref);
   expect(receipt?.items).toContainEqual(
-    expect.objectContaining({ kind: "KafkaUser", name: username, action: "Deleted" }),
+    expect.objectContaining({ kind: "KafkaUser", name: inForce, action: "Deleted" }),
   );
 });
 
