@@ -355,6 +355,20 @@ describe("the loop", () => {
     expect([...owned.all]).toEqual([]);
   });
 
+  test("a rebalance waits for what is in hand, and not for all that was fetched", async () => {
+    const ledger = new SlowLedger();
+    const letGo = ledger.hold();
+    const { reader, owned } = await start(1, { batchSize: 250 }, ledger);
+    for (let i = 0; i < 1_000; i += 1) reader.append(0, event());
+    await until(() => owned.get(0)?.read === 500n);
+    const revoked = reader.handlers?.revoked([0]);
+    letGo();
+    await revoked;
+    expect(next(ledger)).toBe(500);
+    await reader.handlers?.assigned([0]);
+    await until(() => next(ledger) === 1_000);
+  });
+
   test("drops a lost partition at once", async () => {
     const { reader, ledger, owned, consumer } = await start(1, { flushInterval: 60_000 });
     reader.append(0, event());

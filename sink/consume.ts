@@ -136,6 +136,8 @@ export class Consumer {
     },
     revoked: async (numbers) => {
       const { partitions, revokeTimeoutMs } = this.#deps;
+      // The whole group waits for us: what was fetched and not taken in is the successor's.
+      partitions.leave(numbers);
       await Promise.race([
         this.flush().then(() => this.#committing),
         sleep(revokeTimeoutMs, undefined, { ref: false }),

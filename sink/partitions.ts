@@ -25,6 +25,8 @@ export class Partition {
   /** Between a hold and the next attempt. Each hold is an object of its own: only the latest one's timer counts. */
   waitingFor: object | undefined;
   given = true;
+  /** Being given away: what is in hand is settled, and nothing more is taken in. */
+  leaving = false;
 
   constructor(number: number) {
     this.number = number;
@@ -39,7 +41,7 @@ export class Partition {
 
   /** Whether records of it may be taken in. */
   get isActive(): boolean {
-    return this.isWritable && this.held !== "LogTruncated";
+    return this.isWritable && !this.leaving && this.held !== "LogTruncated";
   }
 
   /** Whether what was taken in may be written: also what came before its log was found to be cut. */
@@ -98,6 +100,14 @@ export class Partitions {
     const fresh = numbers.map((number) => new Partition(number));
     for (const partition of fresh) this.#all.set(partition.number, partition);
     void this.#claim(fresh);
+  }
+
+  /** Takes nothing more in; what is in hand may still be written until `release`. */
+  leave(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const partition = this.#all.get(number);
+      if (partition !== undefined) partition.leaving = true;
+    }
   }
 
   release(numbers: readonly number[]): void {

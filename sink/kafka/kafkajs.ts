@@ -105,7 +105,7 @@ class KafkaJsProtocol implements KafkaProtocol {
     offsets: ReadonlyMap<number, bigint>,
     timeoutMs: number,
   ) {
-    const link = await this.#connect(coordinator, "group");
+    const link = await this.#connect(coordinator, "commit");
     const { groupId, generationId: groupGenerationId, memberId } = member;
     const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }));
     const topics = [{ topic, partitions }];

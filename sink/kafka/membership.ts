@@ -46,7 +46,7 @@ const answerMs = 5_000;
  * Membership of a consumer group by the classic protocol, eager: all partitions are given up before each rebalance.
  *
  * The clock of the session is ours: a heartbeat counts from when it was sent, so that we hold ourselves lost no later
- * than the coordinator does. Handlers run one at a time. `revoked` has the rebalance timeout less one heartbeat; a
+ * than the coordinator does; what holds back its first answer for longer than that is not held against us. Handlers run one at a time. `revoked` has the rebalance timeout less one heartbeat; a
  * handler that needs longer is told `lost`, since the partitions may then be another's.
  */
 export class GroupMembership {
@@ -61,6 +61,10 @@ export class GroupMembership {
   #memberId = "";
   #generation: Generation | undefined;
   #lastHeartbeatMs = Number.NEGATIVE_INFINITY;
+  /** From when our session counts. */
+  #sessionFromMs = Number.NEGATIVE_INFINITY;
+  /** When one was sent, answered or not: the next is due an interval after, however long the answer takes. */
+  #heartbeatSentMs = Number.NEGATIVE_INFINITY;
   /** Since when, and why, the coordinator cannot be reached. */
   #failing: { readonly sinceMs: number; cause: unknown } | undefined;
   /** The handler under way, and those waiting behind it. */
@@ -178,6 +182,10 @@ export class GroupMembership {
     const member = { groupId, generationId, memberId, protocolName, assignments };
     const assignment = await this.#unlessLeaving(this.#protocol.syncGroup(coordinator, member, patience));
     this.#lastHeartbeatMs = sentMs;
+    // The coordinator may have held the answer back for longer than a session, which begins with the answer. Whether it
+    // was ours in time a heartbeat tells, and it is due at once where the answer took longer than an interval.
+    this.#sessionFromMs = performance.now();
+    this.#heartbeatSentMs = sentMs;
     return {
       generationId,
       memberId,
@@ -203,9 +211,7 @@ export class GroupMembership {
   /** Heartbeats until something ends the generation. */
   async #hold(generation: Generation): Promise<End> {
     while (!this.#leaving.signal.aborted) {
-      // The session may run out before the next heartbeat is due: then we are lost at that moment, not an interval later.
-      const untilLostMs = Math.max(this.#sessionLeftMs(), 1);
-      await pause(Math.min(this.#options.heartbeatIntervalMs, untilLostMs), this.#leaving.signal);
+      await this.#pauseUntilHeartbeat();
       if (this.#leaving.signal.aborted) break;
       const end = await this.#heartbeat(generation);
       if (end !== undefined) return end;
@@ -214,8 +220,14 @@ export class GroupMembership {
     return "left";
   }
 
+  /** The session may run out before the next one is due: then we are lost at that moment, not an interval later. */
+  #pauseUntilHeartbeat(): Promise<void> {
+    const dueInMs = this.#heartbeatSentMs + this.#options.heartbeatIntervalMs - performance.now();
+    return pause(Math.max(Math.min(dueInMs, this.#sessionLeftMs()), 1), this.#leaving.signal);
+  }
+
   #sessionLeftMs(): number {
-    return this.#lastHeartbeatMs + this.#options.sessionTimeoutMs - performance.now();
+    return this.#sessionFromMs + this.#options.sessionTimeoutMs - performance.now();
   }
 
   async #heartbeat(generation: Generation): Promise<End | undefined> {
@@ -223,15 +235,16 @@ export class GroupMembership {
     const sentMs = performance.now();
     const leftMs = this.#sessionLeftMs();
     if (leftMs <= 0) return "lost";
+    this.#heartbeatSentMs = sentMs;
     try {
       const coordinator = await this.#findCoordinator();
       await this.#protocol.heartbeat(coordinator, { groupId, ...generation }, Math.min(leftMs, answerMs));
-      this.#lastHeartbeatMs = sentMs;
+      this.#answered(sentMs);
       this.#failing = undefined;
       return undefined;
     } catch (error) {
       if (isBrokerError(error, "REBALANCE_IN_PROGRESS")) {
-        this.#lastHeartbeatMs = sentMs; // it counts: the coordinator keeps the session of whoever is about to rejoin
+        this.#answered(sentMs); // it counts: the coordinator keeps the session of whoever is about to rejoin
         return "rebalance";
       }
       if (isBrokerError(error, "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID")) this.#memberId = "";
@@ -241,6 +254,11 @@ export class GroupMembership {
       this.#coordinator = undefined; // the session is still ours; another heartbeat finds the coordinator's new place
       return undefined;
     }
+  }
+
+  #answered(sentMs: number): void {
+    this.#lastHeartbeatMs = sentMs;
+    this.#sessionFromMs = sentMs;
   }
 
   async #give(end: End, generation: Generation): Promise<void> {
@@ -253,7 +271,7 @@ export class GroupMembership {
     });
     const deadline = performance.now() + this.#options.rebalanceTimeoutMs - this.#options.heartbeatIntervalMs;
     while (!settled && !this.#leaving.signal.aborted) {
-      await Promise.race([revoked, pause(this.#options.heartbeatIntervalMs, this.#leaving.signal)]);
+      await Promise.race([revoked, this.#pauseUntilHeartbeat()]);
       if (settled) break;
       if (performance.now() >= deadline || (await this.#heartbeat(generation)) === "lost") return this.#lose();
     }

@@ -189,7 +189,7 @@ class PlatformaticProtocol implements KafkaProtocol {
       committedLeaderEpoch: -1,
       committedMetadata: null,
     }));
-    const connection = await this.#connect(coordinator, "group");
+    const connection = await this.#connect(coordinator, "commit");
     const { groupId, generationId, memberId } = member;
     const answer = await call(
       connection,

@@ -1,4 +1,5 @@
-import { chownSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chownSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
@@ -10,6 +11,7 @@ const { escapeLiteral: literal } = pg;
 
 export const disks = {
   tablespaceFull: { row: 27, unavailable: smallDiskUnavailable, run: tablespaceFull },
+  walDiskFull: { row: 27, unavailable: smallDiskUnavailable, run: walDiskFull },
   brokerDiskFull: { row: 21, on: "OneBroker", unavailable: smallDiskUnavailable, run: brokerDiskFull },
 } as const satisfies Record<string, Fault>;
 
@@ -39,6 +41,45 @@ async function tablespaceFull(world: World): Promise<void> {
     disk.remove();
   }
   world.say("The tablespace of the ids was full, and has room again");
+}
+
+/** 16 MiB a segment: enough for a start and a few thousand events. */
+const WAL_DISK_MB = 160;
+
+/** Without room for its log the server ends all sessions, or itself (PANIC); it is started again once there is room. */
+async function walDiskFull(world: World): Promise<void> {
+  const { current } = world.postgres;
+  const own = join(realpathSync(join(current.dir, "data")), "pg_wal");
+  const { uid, gid } = statSync(own);
+  const disk = new SmallDisk(WAL_DISK_MB);
+  chownSync(disk.path, uid, gid);
+  const small = join(disk.path, "wal");
+  const moved = async (work: () => void) => {
+    await current.stop();
+    work();
+    await current.restart();
+  };
+  try {
+    await moved(() => {
+      execFileSync("cp", ["-a", own, small]);
+      rmSync(own, { recursive: true });
+      symlinkSync(small, own);
+    });
+    await goesOn(world);
+    const seen = outOfSpace(world);
+    disk.fill();
+    await until("the server has no room for its log", 60_000, () => outOfSpace(world) > seen);
+    await sleep(world.doses.outageMs);
+  } finally {
+    disk.free();
+    await moved(() => {
+      rmSync(own);
+      execFileSync("cp", ["-a", small, own]);
+    });
+    disk.remove();
+  }
+  world.say("The disk of the server's log was full, and has room again");
+  await goesOn(world);
 }
 
 /** Of a partitioned table the leaves have the bytes. */

@@ -14,6 +14,8 @@ export const apiKeys = {
 } as const;
 export type Api = keyof typeof apiKeys;
 
+const nameOf = (key: number) => Object.entries(apiKeys).find(([, known]) => known === key)?.[0] ?? `request ${key}`;
+
 export interface KafkaProxy {
   readonly port: number;
   readonly network: Network;
@@ -21,18 +23,27 @@ export interface KafkaProxy {
   loseAnswer(api: Api): Promise<void>;
   /** Cuts the connection instead of passing on every request of that kind, until disarmed. */
   cutAt(api: Api): void;
+  /** Called before the n-th request from now on of the client of that id goes through; it and all after it do not. */
+  onRequest(clientId: string, n: number, reached: (api: string) => void): void;
   disarm(): void;
   close(): Promise<void>;
+}
+
+interface Countdown {
+  readonly clientId: string;
+  left: number;
+  readonly reached: (api: string) => void;
 }
 
 interface State {
   losing: { readonly api: Api; readonly lost: () => void } | undefined;
   cutAt: Api | undefined;
+  countdown: Countdown | undefined;
 }
 
 /** Stands before one broker whose advertised listener it is, and knows which request an answer belongs to. */
 export async function startKafkaProxy(target: Address, port: number): Promise<KafkaProxy> {
-  const state: State = { losing: undefined, cutAt: undefined };
+  const state: State = { losing: undefined, cutAt: undefined, countdown: undefined };
   const network = new Network(target, (cable) => new Link(cable, state));
   return {
     port: await network.listen(port),
@@ -44,7 +55,11 @@ export async function startKafkaProxy(target: Address, port: number): Promise<Ka
     cutAt(api) {
       state.cutAt = api;
     },
+    onRequest(clientId, n, reached) {
+      state.countdown = { clientId, left: n, reached };
+    },
     disarm() {
+      state.countdown = undefined;
       state.losing = undefined;
       state.cutAt = undefined;
     },
@@ -52,7 +67,10 @@ export async function startKafkaProxy(target: Address, port: number): Promise<Ka
   };
 }
 
-/** Frames are an int32 length and as many bytes; a request begins with int16 key, int16 version, int32 correlation id. */
+/**
+ * Frames are an int32 length and as many bytes; a request begins with int16 key, int16 version, int32 correlation id, and
+ * the client's id after an int16 length.
+ */
 class Link implements Reader {
   readonly #cable: Cable;
   readonly #state: State;
@@ -70,6 +88,7 @@ class Link implements Reader {
     for (const frame of this.#requests.read(bytes)) {
       const key = frame.readInt16BE(4);
       if (this.#is(key, this.#state.cutAt)) return this.#cable.cut();
+      if (!this.#counted(frame)) return;
       this.#open.set(frame.readInt32BE(8), key);
       this.#cable.send("ToServer", frame);
     }
@@ -88,6 +107,15 @@ class Link implements Reader {
       }
       this.#cable.send("ToClient", frame);
     }
+  }
+
+  /** Whether it goes through: the one that is waited for does not, and neither does any after it of the same client. */
+  #counted(frame: Buffer): boolean {
+    const { countdown } = this.#state;
+    if (countdown?.clientId !== frame.toString("utf8", 14, 14 + Math.max(0, frame.readInt16BE(12)))) return true;
+    countdown.left -= 1;
+    if (countdown.left === 0) countdown.reached(nameOf(frame.readInt16BE(4)));
+    return countdown.left > 0;
   }
 
   #is(key: number | undefined, api: Api | undefined): boolean {

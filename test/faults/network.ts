@@ -1,4 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export type Direction = "ToServer" | "ToClient";
 
@@ -22,13 +23,13 @@ export interface Cable {
 }
 
 /**
- * What lies between clients and one server on loopback: whole, silent one way or both ways, refusing, or cut. Silent is
+ * What lies between clients and one server on loopback: whole, slow, silent one way or both ways, refusing, or cut. Silent is
  * as with lost packets: nothing arrives and nobody is told, and what was sent arrives once the silence ends. `target` is
  * asked for each new connection, so that a successor can stand where a server was.
  */
 export class Network {
   readonly #cables = new Set<TcpCable>();
-  readonly #silent = new Set<Direction>();
+  readonly #state: State = { silent: new Set(), answersAfterMs: 0 };
   readonly #server: Server;
   #refusing = false;
 
@@ -38,7 +39,7 @@ export class Network {
         client.destroy();
         return;
       }
-      const cable = new TcpCable(client, connect(target.port, target.host), this.#silent, read);
+      const cable = new TcpCable(client, connect(target.port, target.host), this.#state, read);
       this.#cables.add(cable);
       void cable.closed.then(() => this.#cables.delete(cable));
     });
@@ -58,7 +59,12 @@ export class Network {
 
   /** Nothing arrives in these directions any more, on connections there are and on new ones. */
   silence(...directions: Direction[]): void {
-    for (const direction of directions) this.#silent.add(direction);
+    for (const direction of directions) this.#state.silent.add(direction);
+  }
+
+  /** Every answer takes so much longer. Requests on one connection overtake nothing, as with a server that is slow. */
+  delayAnswers(ms: number): void {
+    this.#state.answersAfterMs = ms;
   }
 
   /** Cuts every connection and takes no new one. */
@@ -74,7 +80,8 @@ export class Network {
   /** Takes connections again, and everything held back arrives. */
   heal(): void {
     this.#refusing = false;
-    this.#silent.clear();
+    this.#state.silent.clear();
+    this.#state.answersAfterMs = 0;
     for (const cable of this.#cables) cable.flush();
   }
 
@@ -90,15 +97,21 @@ const passOn = (cable: Cable): Reader => ({
   fromServer: (bytes) => cable.send("ToClient", bytes),
 });
 
+interface State {
+  readonly silent: Set<Direction>;
+  answersAfterMs: number;
+}
+
 class TcpCable implements Cable {
   readonly #sockets: Readonly<Record<Direction, Socket>>;
-  readonly #silent: ReadonlySet<Direction>;
+  readonly #state: State;
+  #lastAnswer: Promise<void> = Promise.resolve();
   readonly #heldBack: Readonly<Record<Direction, Buffer[]>> = { ToServer: [], ToClient: [] };
   readonly #closed = Promise.withResolvers<void>();
 
-  constructor(client: Socket, server: Socket, silent: ReadonlySet<Direction>, read: (cable: Cable) => Reader) {
+  constructor(client: Socket, server: Socket, state: State, read: (cable: Cable) => Reader) {
     this.#sockets = { ToServer: server, ToClient: client };
-    this.#silent = silent;
+    this.#state = state;
     for (const socket of [client, server]) {
       socket.setNoDelay(true);
       socket.on("error", () => this.cut());
@@ -114,7 +127,14 @@ class TcpCable implements Cable {
   }
 
   send(direction: Direction, bytes: Buffer): void {
-    if (this.#silent.has(direction)) this.#heldBack[direction].push(bytes);
+    const { answersAfterMs } = this.#state;
+    if (direction === "ToServer") return this.#sendNow(direction, bytes);
+    const due = answersAfterMs === 0 ? undefined : sleep(answersAfterMs);
+    this.#lastAnswer = this.#lastAnswer.then(() => due).then(() => this.#sendNow(direction, bytes));
+  }
+
+  #sendNow(direction: Direction, bytes: Buffer): void {
+    if (this.#state.silent.has(direction)) this.#heldBack[direction].push(bytes);
     else this.#sockets[direction].write(bytes);
   }
 

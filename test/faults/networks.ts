@@ -11,6 +11,8 @@ export const networks = {
   storeConnectionsCut: { row: 43, run: storeConnectionsCut },
   brokerHearsNothing: { row: 43, on: "OneBroker", run: (world) => silentBroker(world, "ToServer") },
   brokerIsNotHeard: { row: 43, on: "OneBroker", run: (world) => silentBroker(world, "ToClient") },
+  brokerIsSlow: { row: 43, on: "OneBroker", run: brokerIsSlow },
+  storeIsSlow: { row: 43, run: storeIsSlow },
   brokerAnswersLost: { row: 43, on: "OneBroker", run: brokerAnswersLost },
 } as const satisfies Record<string, Fault>;
 
@@ -47,6 +49,43 @@ async function silentBroker(world: World, direction: Direction): Promise<void> {
   await sleep(SESSION_TIMEOUT_MS + 2_000);
   network.heal();
   world.say(`Between the sinks and the broker nothing arrived ${direction} for ${SESSION_TIMEOUT_MS + 2_000} ms`);
+  await goesOn(world);
+}
+
+/** Each answer takes half a session: that is long, and no reason to leave the group, or nobody ever gets to write. */
+async function brokerIsSlow(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const { network } = proxyOf(world);
+  const ms = SESSION_TIMEOUT_MS / 2;
+  network.delayAnswers(ms);
+  try {
+    await world.sinks.add();
+    const tookMs = await goesOn(world, 120_000);
+    world.say(
+      `The broker took ${ms} ms for each answer, a rebalance among them; all was settled in ${Math.round(tookMs)} ms`,
+    );
+  } finally {
+    network.heal();
+  }
+  await goesOn(world);
+}
+
+/** A transaction takes longer than a rebalance may wait for it, while sinks come. */
+async function storeIsSlow(world: World): Promise<void> {
+  world.churn.mode = "None";
+  const ms = 700;
+  try {
+    const slow = () => {
+      for (const { proxy } of world.sinks.working) proxy.network.delayAnswers(ms);
+    };
+    slow();
+    await world.sinks.add();
+    slow();
+    const tookMs = await goesOn(world, 120_000);
+    world.say(`PostgreSQL took ${ms} ms for each answer; all was settled in ${Math.round(tookMs)} ms`);
+  } finally {
+    for (const { proxy } of world.sinks.working) proxy.network.heal();
+  }
   await goesOn(world);
 }
 

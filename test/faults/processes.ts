@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Sink } from "../stream/sinks.ts";
 import { goesOn, SESSION_TIMEOUT_MS, until, type World } from "../stream/world.ts";
 import type { Fault } from "./fault.ts";
 
@@ -7,6 +8,7 @@ import type { Fault } from "./fault.ts";
 export const processes = {
   rebalanceStorm: { row: 15, run: rebalanceStorm },
   killedAtAnyMessage: { row: 40, run: killedAtAnyMessage },
+  killedAtAnyRequest: { row: 40, on: "OneBroker", run: killedAtAnyRequest },
   clockJumps: { row: 44, run: clockJumps },
   eventLoopStalled: { row: 46, run: eventLoopStalled },
   filesExhausted: { row: 46, unavailable: prlimitUnavailable, run: filesExhausted },
@@ -32,25 +34,48 @@ const MESSAGES = 120;
 
 /** SIGKILL before the n-th message between a sink and the store, in either direction, goes through. */
 async function killedAtAnyMessage(world: World): Promise<void> {
+  await killedAt(world, MESSAGES, (sink, n, reached) => sink.proxy.onMessage(n, reached));
+}
+
+/** From the first ApiVersions to commits and dead letters, a dozen fetches and heartbeats among them. */
+const REQUESTS = 60;
+
+/** SIGKILL before the n-th request of a sink gets to the broker; a new sink has its first ones at its start. */
+async function killedAtAnyRequest(world: World): Promise<void> {
+  const { proxy } = world.log;
+  if (proxy === undefined) throw new Error("There is no proxy before the broker");
+  try {
+    await killedAt(world, REQUESTS, (sink, n, reached) => proxy.onRequest(sink.name, n, reached));
+  } finally {
+    proxy.disarm();
+  }
+}
+
+/** `arm` has `reached` called once the sink gets to its n-th step from now on. */
+async function killedAt(
+  world: World,
+  steps: number,
+  arm: (sink: Sink, n: number, reached: (step: string) => void) => void,
+): Promise<void> {
   const { random, sinks, churned, doses } = world;
   world.churn.mode = "None";
   const points: string[] = [];
   while (points.length < doses.crashPoints) {
     await sinks.ensure(2);
-    const sink = random.pick(sinks.working);
-    const n = 1 + random.below(MESSAGES);
+    const sink = random.chance(0.5) ? random.pick(sinks.working) : await sinks.add();
+    const n = 1 + random.below(steps);
     let reached: string | undefined;
     let killed: Promise<void> | undefined;
-    sink.proxy.onMessage(n, (message) => {
-      reached = message;
+    arm(sink, n, (step) => {
+      reached = step;
       killed = sinks.kill(sink);
     });
-    await until(`${sink.name} gets to message ${n}`, 60_000, () => reached !== undefined);
+    await until(`${sink.name} gets to step ${n}`, 60_000, () => reached !== undefined);
     await killed;
     points.push(`${n} ${reached}`);
   }
   churned.crashPoints += points.length;
-  world.say(`A sink was killed at each of these messages: ${points.join(", ")}`);
+  world.say(`A sink was killed at each of these: ${points.join(", ")}`);
   await goesOn(world);
 }
 

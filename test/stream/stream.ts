@@ -270,7 +270,7 @@ function sinkConfig(
       client,
       sessionTimeout: SESSION_TIMEOUT_MS,
       heartbeatInterval: 1_000,
-      rebalanceTimeout: 6_000,
+      rebalanceTimeout: 15_000,
     },
     store: { postgres: { host: "127.0.0.1", port, database: name, schema: "audit", ...writer, sslMode: "Disable" } },
     delivery: {
