@@ -15,11 +15,11 @@ export interface Places {
 const KINDS = ["AuditPipeline", "AuditTopic", "Event", "ConfigMap", "Deployment", "Pod", "ServiceAccount"];
 
 /**
- * Every place that holds one of the secrets, in clear or as base64: empty is what is wanted. Arguments of all processes
+ * Every place that holds one of the secrets, in clear, as base64, as hex or as part of a URL: empty is what is wanted. Arguments of all processes
  * are looked through too. The environment of a sink holds its own login; only the same user can read that.
  */
 export async function leaks(secrets: readonly string[], { store, files = [], texts = [] }: Places): Promise<string[]> {
-  const needles = secrets.flatMap((secret) => [secret, Buffer.from(secret).toString("base64").replace(/=+$/, "")]);
+  const needles = secrets.flatMap(formsOf);
   const found: string[] = [];
   const look = (place: string, text: string) => {
     if (needles.some((needle) => text.includes(needle))) found.push(place);
@@ -34,6 +34,11 @@ export async function leaks(secrets: readonly string[], { store, files = [], tex
   for (const [pid, args] of processArguments()) look(`arguments of process ${pid}`, args);
   return found;
 }
+
+const formsOf = (secret: string): string[] => {
+  const bytes = Buffer.from(secret);
+  return [secret, bytes.toString("base64").replace(/=+$/, ""), bytes.toString("hex"), encodeURIComponent(secret)];
+};
 
 function filesIn(path: string): string[] {
   if (!existsSync(path)) return [];
