@@ -84,6 +84,8 @@ async function deleteGroup(name: string, groups: KafkaGroups | undefined): Promi
   }
 }
 
+const CONFLICTS = new Set(["DatabaseConflict", "SchemaConflict", "RoleConflict"]);
+
 /** What belongs to somebody else, or cannot be found any more, never holds up a deletion: it stays, and the receipt says why. */
 async function settleLedger(
   pipeline: AuditPipeline,
@@ -100,6 +102,9 @@ async function settleLedger(
     const orphaned = await applyAll(plan.actions, { ledger: place.ledger, observed }, access, tools);
     return ledgerItems(plan).map((item) => orphaned.get(item.name) ?? item);
   } catch (error) {
+    // Said at the very edge, by the marker of the object itself.
+    if (error instanceof StalledError && CONFLICTS.has(error.reason))
+      return knownItems(pipeline, sink, "Retained", error.message);
     if (!(error instanceof WaitingError)) throw error;
     if (keepsEverything(sink))
       return knownItems(

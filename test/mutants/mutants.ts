@@ -282,6 +282,13 @@ export const mutants: readonly Mutant[] = [
     tests: ["operator/external/postgres-adoption.test.ts"],
   },
   {
+    name: "a status is believed about which topic to delete",
+    file: "operator/controllers/audit-topic-teardown.ts",
+    search: "  // One that was made lies inside, whatever a status says that somebody else wrote.\n",
+    replace: '  if (topic.ownership !== "Adopted") return undefined;\n',
+    tests: ["operator/controllers/audit-topic-teardown.test.ts"],
+  },
+  {
     name: "a conflict names the owner to everybody",
     file: "operator/plan/postgres-ownership.ts",
     search: "if (marker.namespace !== identity.namespace) {",

@@ -2,15 +2,20 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { kafkaLink } from "../../operator/external/kafka-link.ts";
+import { InvalidError } from "../../operator/runtime/object-store.ts";
+import { produceEvents } from "../support/produce.ts";
 import { type KafkaContext, type KafkaPrincipal, kafkaSections } from "./kafka-rows.ts";
 import { kafkaSession } from "./kafka-sessions.ts";
 import { databaseSection, kafkaLoginSection, rotatedSection } from "./login-rows.ts";
 import { askedLines, cellsOf, expectedLines } from "./matrix.ts";
 import { ledgerSections, type PostgresContext, type PostgresPrincipal, sharedSection } from "./postgres-rows.ts";
 import { session } from "./postgres-sessions.ts";
+import { type Refused, refused } from "./refused.ts";
 import { cells, matrix } from "./sections.ts";
 import { surfaceSection } from "./surface-rows.ts";
-import { startWorld, type World } from "./tenants.ts";
+import { EVENTS, startWorld, stored, type World } from "./tenants.ts";
+import { play, takeDown, tricks } from "./tricks.ts";
+import { victims } from "./victims.ts";
 
 /** Who may do what to which object, asked of real servers. */
 let world: World;
@@ -57,6 +62,59 @@ describe(`the matrix of ${cells} cells`, () => {
     }, 120_000);
   });
 });
+
+describe("what a third tenant tries", () => {
+  test("a resource whose names are more than names is refused, with the field", async () => {
+    const probes = refused(world);
+    expect(probes.length).toBeGreaterThanOrEqual(150);
+    const answers = await Promise.all(probes.map((probe) => answerTo(probe)));
+    expect(answers.filter(({ named, field }) => named !== field)).toEqual([]);
+  }, 60_000);
+
+  test("a resource that the API takes is refused by name, or does no harm", async () => {
+    const played = tricks(world);
+    expect(played.length).toBeGreaterThanOrEqual(45);
+    const before = await victims(world);
+    const otherwise = await Promise.all(played.map((trick) => play(trick, world)));
+    expect(otherwise.filter((answer) => answer !== undefined)).toEqual([]);
+    expect(await victims(world)).toEqual(before);
+    const left = await Promise.all(played.map((trick) => takeDown(trick, world)));
+    expect(left.filter((answer) => answer !== undefined)).toEqual([]);
+    expect(await victims(world)).toEqual(before);
+    await stillWork();
+  }, 400_000);
+});
+
+/** The first field that the answer names, as far as the probe does. */
+async function answerTo({ kind, metadata = {}, spec, what, field }: Refused) {
+  const name = { name: "probe", namespace: world.hostile, ...metadata };
+  try {
+    await world.operator.store.apply(
+      { apiVersion: "auditpipeline.io/v1alpha1", kind, metadata: name, spec },
+      { fieldManager: "hostile" },
+    );
+    return { what, field, named: "accepted" };
+  } catch (error) {
+    if (!(error instanceof InvalidError)) throw error;
+    return { what, field, named: error.causes.some((cause) => cause.field.startsWith(field)) ? field : error.message };
+  }
+}
+
+/** The victims' logins get in, and what they send is stored. */
+async function stillWork() {
+  const { broker, tenants, postgres } = world;
+  for (const { namespace, ledger, kafkaLogin, writer } of Object.values(tenants)) {
+    const link = { ca: readFileSync(broker.caFile, "utf8") };
+    const connection = await kafkaSession(broker.saslSsl, {
+      tls: link,
+      sasl: { mechanism: "SCRAM-SHA-512", ...kafkaLogin },
+    });
+    connection.socket.destroy();
+    await (await session(postgres, ledger.database, writer)).end();
+    await produceEvents(`${namespace}.audit`, 1, { bootstrapServers: [broker.plaintext] });
+    await stored(postgres, ledger, EVENTS + 1);
+  }
+}
 
 async function kafkaContext(): Promise<KafkaContext> {
   const { broker, cluster, tenants } = world;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
+import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { identifier } from "../../operator/external/quote.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
 import { type ClusterAdmin, clusterAdmin } from "../support/kafka-users.ts";
@@ -23,6 +24,7 @@ export interface Login {
 export interface TenantInUse {
   readonly namespace: string;
   readonly kafka: KafkaNames;
+  readonly topicId: string;
   readonly kafkaLogin: { readonly username: string; readonly password: string };
   readonly ledger: LedgerNamesInUse;
   readonly writer: Login;
@@ -205,6 +207,7 @@ async function inUse(
   );
   if (writer === undefined || reader === undefined || sharedWriter === undefined || sharedReader === undefined)
     throw new Error("a login is missing");
+  const topic = await operator.store.get<AuditTopic>({ kind: "AuditTopic", namespace, name: "audit" });
   const now = new Date();
   const month = `events_${now.getUTCFullYear()}_${String(now.getUTCMonth() + 1).padStart(2, "0")}`;
   const schema = tenant.replace("-", "_");
@@ -218,6 +221,7 @@ async function inUse(
       group: `audit-pipeline.${namespace}.audit.ledger`,
     },
     kafkaLogin: { username, password },
+    topicId: topic?.status?.topicId ?? "",
     ledger: {
       ...{ database: `${namespace}_audit`, schema: "audit", owner: `${namespace}_audit_owner`, month },
       ...{ writer: writer.user, reader: reader.user },
@@ -230,13 +234,13 @@ async function inUse(
   };
 }
 
-async function stored(pg: Pg, { database }: LedgerNamesInUse): Promise<void> {
+export async function stored(pg: Pg, { database }: LedgerNamesInUse, wanted = EVENTS): Promise<void> {
   const end = Date.now() + 60_000;
   const count = () =>
     asSuperuser(pg, database, async (client) =>
       Number((await client.query("SELECT count(*) FROM audit.events")).rows[0].count),
     );
-  while ((await count()) < EVENTS) {
+  while ((await count()) < wanted) {
     if (Date.now() > end) throw new Error(`${database} has not got its events`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
