@@ -49,6 +49,8 @@ interface Partition {
   received: FetchAnswerPartition | undefined;
   /** To be handed over; kept while paused. */
   answer: FetchedPartition | undefined;
+  /** The caller was told that what stands there cannot be read, and not yet that it can. */
+  unreadable: boolean;
   failures: number;
   retryAtMs: number;
 }
@@ -62,6 +64,7 @@ const partitionAt = (position: bigint | undefined, paused: boolean, lastEpoch = 
   asked: false,
   received: undefined,
   answer: undefined,
+  unreadable: false,
   failures: 0,
   retryAtMs: 0,
 });
@@ -217,7 +220,18 @@ export class Fetcher {
   #deliver(part: FetchAnswerPartition, state: Partition, position: bigint): void {
     if (part.partedAt !== undefined) return this.#reportParted(part, part.partedAt, state, position);
     if (part.records.length > 0) state.received = part;
-    else state.failures = 0;
+    else {
+      state.failures = 0;
+      if (state.unreadable) this.#tellReadable(part, state, position);
+    }
+  }
+
+  /** Nothing new stands there; that it can be read again is news. */
+  #tellReadable(part: FetchAnswerPartition, state: Partition, position: bigint): void {
+    const { partition, logStart, lastStableOffset: endOffset } = part;
+    const leaderEpoch = known(state.lastEpoch);
+    state.unreadable = false;
+    state.answer = { partition, position, records: [], nextPosition: position, leaderEpoch, logStart, endOffset };
   }
 
   /** Returns what the records take of memory. */
@@ -229,6 +243,7 @@ export class Fetcher {
       const limits = { batchBytes, answerBytes };
       const { records, nextPosition, lastEpoch, bytes } = decodeRecords(part, position, this.#protocol, limits);
       state.failures = 0;
+      state.unreadable = false;
       if (nextPosition === position) return 0;
       const leaderEpoch = known(lastEpoch ?? state.lastEpoch);
       state.answer = { partition, position, records, nextPosition, leaderEpoch, logStart, endOffset };
@@ -288,6 +303,7 @@ export class Fetcher {
     const logStart = part.logStart < 0n ? 0n : part.logStart;
     const endOffset = part.lastStableOffset < 0n ? position : part.lastStableOffset;
     const held = error instanceof Error ? error : new Error(String(error));
+    state.unreadable = true;
     state.answer = { partition, position, records: [], nextPosition: position, logStart, endOffset, error: held };
     state.retryAtMs = performance.now() + backoffMs(state.failures++, 500, 5_000);
   }

@@ -94,6 +94,7 @@ describe("a pipeline stores events", () => {
       );
       await produceEvents(`${namespace}.audit`, 5, { bootstrapServers: [broker.plaintext] });
       await cluster.principals.setPassword("sinks", "ScramSha512", "password-of-the-sinks");
+      await operator.resync();
       const lacking = await until<AuditPipeline>(operator.store, ref(namespace), (pipeline) =>
         /does not let .* READ topic/.test(conditionOf(pipeline, "CredentialsReady")?.message ?? ""),
       );
@@ -101,6 +102,7 @@ describe("a pipeline stores events", () => {
       await cluster.allowPrefix("sinks", `${namespace}.`);
       await cluster.allowPrefix("sinks", `audit-pipeline.${namespace}.`);
       await expect.poll(() => stored(namespace), { timeout: 60_000 }).toBe(10);
+      await operator.resync();
       await until<AuditPipeline>(operator.store, ref(namespace), isReady);
     });
   }, 180_000);
