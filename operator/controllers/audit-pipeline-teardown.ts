@@ -8,6 +8,7 @@ import type { Tools } from "../runtime/controller.ts";
 import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf, siteOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
+import { isSamePlace } from "./former-sinks.ts";
 import { drain } from "./pipeline-drain.ts";
 import { settleKafkaAccess } from "./pipeline-kafka-teardown.ts";
 import { addToReceipt } from "./pipeline-receipt.ts";
@@ -30,10 +31,12 @@ export async function teardownPipeline(pipeline: AuditPipeline, tools: PipelineT
   const kafka = kafkaOf(topic, tools, deps);
   const verdict = pipeline.status?.teardown ?? (await decide(pipeline, topic, kafka, tools, deps));
 
-  // By the spec's policy where it names them still. Without a record nothing was made, or everything is settled.
+  // By the spec's policy where it means them still. Without a record nothing was made, or everything is settled.
   const recorded = await recordedSinks(pipeline, tools);
   const sinks = [
-    ...recorded.map((sink) => pipeline.spec.sinks.find(({ name }) => name === sink.name) ?? sink),
+    ...recorded.map(
+      (sink) => pipeline.spec.sinks.find((now) => now.name === sink.name && isSamePlace(now, sink)) ?? sink,
+    ),
     ...(await unrecordedSinks(pipeline, recorded, deps)),
   ];
   for (const sink of sinks) await stopSink(pipeline, sink, tools, deps);

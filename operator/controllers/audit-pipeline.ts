@@ -5,9 +5,8 @@ import { ANNOTATIONS, GROUP, parseDurationMs } from "../../crds/v1alpha1/shared.
 import type { OperatorConfig } from "../config.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { OURS, PIPELINE_LABEL } from "../desired/sink-labels.ts";
-import type { KafkaGroups } from "../external/kafka-group.ts";
 import type { TeardownItem } from "../plan/sink-teardown.ts";
-import type { Key, Reconciler, Tools } from "../runtime/controller.ts";
+import type { Key, Reconciler } from "../runtime/controller.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import {
   blockedPipelineStatus,
@@ -22,14 +21,13 @@ import { topicItems } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf, siteOf } from "./backends.ts";
 import { type Deps, rfc3339 } from "./deps.ts";
 import { flowWatch } from "./flow-watch.ts";
+import { removeFormerSinks } from "./former-sinks.ts";
 import { waitingPipelines } from "./ledger-rivals.ts";
 import { keepMonths } from "./month-keeper.ts";
 import { ensureKafkaAccess, kafkaInventory, kafkaTeardown } from "./pipeline-kafka.ts";
 import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
-import { formerSinks } from "./recorded-sinks.ts";
 import { salvagedPipeline } from "./salvaged.ts";
-import { settleSink, stopSink } from "./sink-teardown.ts";
 import { statusAfter } from "./status-after.ts";
 import { validated } from "./validated.ts";
 
@@ -107,19 +105,6 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
 }
 
 const ON_TIME: Report = { kind: "Ok", message: "" };
-
-/** A sink that left the spec goes as in a deletion: it stops, and what it used is settled by its own last policy. */
-async function removeFormerSinks(
-  pipeline: AuditPipeline,
-  groups: KafkaGroups | undefined,
-  tools: Tools<AuditPipeline>,
-  deps: Deps,
-): Promise<void> {
-  for (const sink of await formerSinks(pipeline, tools)) {
-    await stopSink(pipeline, sink, tools, deps);
-    await settleSink(pipeline, sink, groups, tools, deps);
-  }
-}
 
 function brokerOf(topic: AuditTopic, store: ObjectStore, { config, kafka }: Deps) {
   const backend = kafkaBackendOf(config, siteOf(topic), store);

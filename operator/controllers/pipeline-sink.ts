@@ -20,6 +20,7 @@ import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
+import { leaveFormerPlace } from "./former-sinks.ts";
 import { ledgerPlace } from "./ledger-place.ts";
 import { credentialsIssuedAt, rotateLogins, watchOverlap } from "./rotate-logins.ts";
 import { ensureLedger, proveCredentials, type ReachablePlace, type ReadyLedger } from "./sink-ledger.ts";
@@ -58,7 +59,10 @@ export async function ensureSink(
   };
   const full = { ...step, names };
 
-  const placed = await attempts.run(() => reachablePlace(pipeline, sink, tools.store, deps));
+  const placed = await attempts.run(async () => {
+    await leaveFormerPlace(pipeline, sink, step.broker?.kafka.groups, tools, deps);
+    return reachablePlace(pipeline, sink, tools.store, deps);
+  });
   if ("report" in placed) return { ...base, store: placed.report, ...allWaiting("StoresReady", placed.report) };
   const place = placed.value;
   const made = await attempts.run(async () => {

@@ -62,12 +62,6 @@ export async function recordedSinks(
   });
 }
 
-/** Those of them that the spec names no more. */
-export async function formerSinks(pipeline: AuditPipeline, tools: Tools<AuditPipeline>): Promise<SinkSpec[]> {
-  const recorded = await recordedSinks(pipeline, tools);
-  return recorded.filter(({ name }) => !pipeline.spec.sinks.some((sink) => sink.name === name));
-}
-
 function isRecordOf(pipeline: AuditPipeline, { name }: SinkSpec, configMap: ConfigMap): boolean {
   const isOwned = configMap.metadata.ownerReferences?.some(({ uid }) => uid === pipeline.metadata.uid) === true;
   return (

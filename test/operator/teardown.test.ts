@@ -129,6 +129,45 @@ test("a sink whose record went first, as with its namespace, is taken down all t
   expect(rows).toEqual([]);
 });
 
+test("a sink that came back under its name with another database gives up the one it had by its last policy", async () => {
+  const namespace = newNamespace();
+  const old = { postgres: { database: `${namespace}_old` }, deletionPolicy: { database: "Delete" } };
+  const paused = { ...CONFIRMED, "auditpipeline.io/paused": "true" };
+  const other = { name: "other", postgres: { database: `${namespace}_other` } };
+  await make(namespace, { sinks: [ledger(old)] }, CONFIRMED);
+  await ready(namespace);
+  await make(namespace, { sinks: [other] }, paused);
+  await make(namespace, { sinks: [ledger({ postgres: { database: `${namespace}_new` } })] }, paused);
+  await make(namespace, { sinks: [ledger({ postgres: { database: `${namespace}_new` } })] }, CONFIRMED);
+  const moved = await until<AuditPipeline>(
+    operator.store,
+    refOf(namespace),
+    (pipeline) => isReady(pipeline) && pipeline?.status?.inventory?.some(({ name }) => name.endsWith("_new")) === true,
+  );
+  expect(moved?.status?.inventory?.map(({ name }) => name)).not.toContain(`${namespace}_old`);
+  const receipt = await operator.receipts.read(refOf(namespace));
+  expect(receipt?.items).toContainEqual(expect.objectContaining({ name: `${namespace}_old`, action: "Deleted" }));
+  const roles = await asSuperuser(`SELECT rolname FROM pg_roles WHERE rolname LIKE '${namespace}_%' ORDER BY 1`);
+  expect(roles.rows.map(({ rolname }) => rolname)).toEqual(
+    ["owner", "reader", "writer"].map((role) => `${namespace}_new_${role}`),
+  );
+  const items = await remove(namespace);
+  expect(items.get(`PostgresDatabase ${namespace}_new`)).toBe("Retained");
+});
+
+test("a pipeline that goes before it left a sink's former database settles that one", async () => {
+  const namespace = newNamespace();
+  const old = { postgres: { database: `${namespace}_old` }, deletionPolicy: { database: "Delete" } };
+  const paused = { ...CONFIRMED, "auditpipeline.io/paused": "true" };
+  await make(namespace, { sinks: [ledger(old)] }, CONFIRMED);
+  await ready(namespace);
+  await make(namespace, { sinks: [{ name: "other", postgres: {} }] }, paused);
+  await make(namespace, { sinks: [ledger({ postgres: { database: `${namespace}_new` } })] }, paused);
+  const items = await remove(namespace);
+  expect(items.get(`PostgresDatabase ${namespace}_old`)).toBe("Deleted");
+  expect((await asSuperuser(`SELECT FROM pg_database WHERE datname = '${namespace}_old'`)).rows).toEqual([]);
+});
+
 test("a platform's own database is neither listed as made nor reported as deleted", async () => {
   const namespace = newNamespace();
   await asSuperuser(`CREATE DATABASE "${namespace}_shared" OWNER "${postgres18.admin.user}"`);
