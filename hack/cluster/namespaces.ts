@@ -56,7 +56,11 @@ function unshared(
     detached: true,
   });
   if (child.pid !== undefined) onStart(child.pid);
+  let told = false;
   const forward = () => {
+    // Whoever says it twice means now.
+    if (told) child.kill("SIGKILL");
+    told = true;
     // unshare itself ignores it while it waits; the first process inside hands it on.
     for (const inside of child.pid === undefined ? [] : childrenOf(child.pid)) signal(inside, "SIGTERM");
   };
