@@ -150,6 +150,16 @@ describe("Fetcher", () => {
     expect(fetched.filter(({ partition }) => partition === 1).length).toBeLessThan(3); // not as fast as it can
   });
 
+  test("tells once that a partition can be read again, also when nothing new stands there", async () => {
+    let refusals = 1;
+    const brokers = new Brokers([1], () =>
+      refusals-- > 0 ? { errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED } : {},
+    );
+    const fetched = await collect(await fetcherOf(brokers), 15);
+    expect(fetched.map(({ error }) => error === undefined)).toEqual([false, true]);
+    expect(fetched[1]).toMatchObject({ position: 0n, nextPosition: 0n, records: [] });
+  });
+
   test("does not let a partition whose offsets are looked up hold back the others of the same answer", async () => {
     const brokers = new Brokers([1, 1], (_broker, partition, position) =>
       partition === 0 ? { errorCode: errorCodes.OFFSET_OUT_OF_RANGE } : { records: records(position) },
