@@ -27,11 +27,14 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 
 # A shell stays the first process: it also takes leave of processes that lost their parent.
 child=
-trap 'kill -TERM "$child" 2>/dev/null' TERM
+trap 'told=yes; kill -TERM "$child" 2>/dev/null' TERM
 "$@" &
 child=$!
-code=0
-wait "$child" || code=$?
-# A signal ends the wait, not the command.
-while kill -0 "$child" 2>/dev/null; do code=0; wait "$child" || code=$?; done
+# A signal ends the wait, not the command: wait again for how that ends.
+told=yes
+while [ -n "$told" ]; do
+  told=
+  code=0
+  wait "$child" || code=$?
+done
 exit "$code"
