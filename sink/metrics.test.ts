@@ -8,7 +8,8 @@ test("the lag of a partition is left out while it is not known", async () => {
     { number: 2, lag: 0n, held: undefined },
   ];
   const pipeline = { namespace: "n", name: "p", sink: "s" };
-  const { registry } = sinkMetrics(pipeline, { queued: () => 0, partitions: () => partitions, kafkaTrouble: () => [] });
+  const none = { kafkaTrouble: () => [], storeTrouble: () => [] };
+  const { registry } = sinkMetrics(pipeline, { queued: () => 0, partitions: () => partitions, ...none });
   const lines = (await registry.metrics()).split("\n");
   const lags = lines.filter((line) => line.startsWith("audit_consumer_lag{"));
   expect(lags.map((line) => /partition="(\d)".* (\d+)$/.exec(line)?.slice(1))).toEqual([

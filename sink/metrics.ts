@@ -26,6 +26,8 @@ export interface MetricSources {
   partitions(): Iterable<PartitionGauge>;
   /** Reasons why Kafka is in the way. */
   kafkaTrouble(): Iterable<string>;
+  /** Reasons why the store is in the way. */
+  storeTrouble(): Iterable<string>;
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -125,16 +127,16 @@ export function sinkMetrics(pipeline: SinkConfig["pipeline"], sources: MetricSou
     },
   });
 
-  new Gauge({
-    name: "audit_kafka_trouble",
-    help: "1 while Kafka is in the way, by reason",
-    labelNames: ["reason"] as const,
-    registers,
-    collect() {
-      this.reset();
-      for (const reason of sources.kafkaTrouble()) this.set({ reason }, 1);
-    },
-  });
+  const trouble = (name: string, help: string, reasons: () => Iterable<string>) =>
+    new Gauge({
+      ...{ name, help, labelNames: ["reason"] as const, registers },
+      collect() {
+        this.reset();
+        for (const reason of reasons()) this.set({ reason }, 1);
+      },
+    });
+  trouble("audit_kafka_trouble", "1 while Kafka is in the way, by reason", sources.kafkaTrouble);
+  trouble("audit_store_trouble", "1 while the store is in the way, by reason", sources.storeTrouble);
 
   return {
     registry,

@@ -10,13 +10,15 @@ import { DeadLetters } from "./dead-letters.ts";
 import { followEndOffsets } from "./end-offsets.ts";
 import { Gate } from "./gate.ts";
 import type { EventLogReader, EventLogWriter, KafkaClient, KafkaConnection } from "./kafka/port.ts";
-import { troubleOf } from "./kafka/trouble.ts";
-import { KafkaWatch } from "./kafka-watch.ts";
+import { type TroubleReason, troubleOf, troubleReasons } from "./kafka/trouble.ts";
+import { LinkWatch } from "./link-watch.ts";
 import { type PartitionGauge, sinkMetrics } from "./metrics.ts";
 import { Partitions } from "./partitions.ts";
 import { expiryBoundaryMs } from "./retention.ts";
 import { Settler } from "./settle.ts";
 import type { Ledger } from "./stores/ledger.ts";
+import { storeTroubleOf, storeTroubleReasons } from "./stores/trouble.ts";
+import { watchedLedger } from "./stores/watched.ts";
 
 export interface SinkDeps {
   readonly config: SinkConfig;
@@ -39,17 +41,25 @@ const TOPIC_ID_CHECK_MS = 30_000;
 const START_RETRY_MS = 2_000;
 
 /** Puts the parts together. Liveness answers from the first moment on, whatever the back-ends do. */
-export async function startSink(deps: SinkDeps): Promise<RunningSink> {
-  const { config, log } = deps;
-  const watch = new KafkaWatch(log);
+export async function startSink(given: SinkDeps): Promise<RunningSink> {
+  const { config, log } = given;
+  const watch = new LinkWatch(log, { server: "Kafka", reasons: troubleReasons, troubleOf });
+  const store = new LinkWatch(log, {
+    server: "PostgreSQL",
+    reasons: storeTroubleReasons,
+    troubleOf: storeTroubleOf,
+  });
+  const deps = { ...given, ledger: watchedLedger(given.ledger, (failures) => store.see(failures)) };
   const state: State = { watch, ready: false, stopping: new AbortController(), abandon: new AbortController() };
   const metrics = sinkMetrics(config.pipeline, {
     queued: () => state.consumer?.queued ?? 0,
     partitions: () => gauges(state.partitions),
     kafkaTrouble: () => watch.reasons,
+    storeTrouble: () => store.reasons,
   });
   const { registry } = metrics;
-  const admin = await serveAdmin({ ...config.admin, registry, isReady: () => state.ready, trouble: () => watch.text });
+  const trouble = () => `${watch.text}${store.text}`;
+  const admin = await serveAdmin({ ...config.admin, registry, isReady: () => state.ready, trouble });
   log.info({ host: config.admin.host, port: admin.port }, "Admin server listens");
 
   const done = run(deps, state, metrics).finally(() => close(state, admin));
@@ -67,7 +77,7 @@ export async function startSink(deps: SinkDeps): Promise<RunningSink> {
 }
 
 interface State {
-  readonly watch: KafkaWatch;
+  readonly watch: LinkWatch<TroubleReason>;
   ready: boolean;
   /** Fetch no more. */
   readonly stopping: AbortController;

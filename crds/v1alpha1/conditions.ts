@@ -53,6 +53,8 @@ export const REASONS = {
   RecordTimeUntrusted:
     "The topic's records carry the producer's time (CreateTime), which is not relied on: recorded_at is the sink's clock.",
 
+  PostgresTlsFailed:
+    "No TLS connection with the PostgreSQL server came about: the message says whether it is the authority, an expired certificate, the host name, or a server without TLS.",
   PostgresUnreachable: "The PostgreSQL server did not answer.",
   PostgresUnauthorized: "PostgreSQL refused a login; the message says whose and why.",
   PermissionDenied: "The operator's PostgreSQL login lacks a privilege it needs; the message names it.",

@@ -61,7 +61,7 @@ test.for<{ name: string; over: Over }>([
     over: { sslMode: "VerifyCa", host: "localhost", ca: "missing" },
   },
 ])("$name", async ({ over }) => {
-  await expect(isEncrypted(over)).rejects.toMatchObject({ name: "WaitingError", reason: "PostgresUnreachable" });
+  await expect(isEncrypted(over)).rejects.toMatchObject({ name: "WaitingError", reason: "PostgresTlsFailed" });
 });
 
 test("says of a certificate that it does not trust what it trusts, and where", async () => {
@@ -80,10 +80,10 @@ test("an authority that is replaced is taken up, without a restart", async () =>
     caFile,
   } as const;
   copyFileSync(server.otherCaFile, caFile);
-  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresUnreachable" });
+  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresTlsFailed" });
   copyFileSync(server.caFile, caFile);
   expect(await askWhetherEncrypted(backend)).toBe(true);
   copyFileSync(server.otherCaFile, caFile);
-  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresUnreachable" });
+  await expect(askWhetherEncrypted(backend)).rejects.toMatchObject({ reason: "PostgresTlsFailed" });
   rmSync(dir, { recursive: true });
 });

@@ -85,8 +85,8 @@ describe("a server that cannot be used", () => {
   });
 
   test("because it has no TLS, is refused under Require and used under Prefer", async () => {
-    expect(await failure("require", { sslMode: "Require" })).toMatchObject({ reason: "PostgresUnreachable" });
-    expect(await failure("verify", { sslMode: "VerifyFull" })).toMatchObject({ reason: "PostgresUnreachable" });
+    expect(await failure("require", { sslMode: "Require" })).toMatchObject({ reason: "PostgresTlsFailed" });
+    expect(await failure("verify", { sslMode: "VerifyFull" })).toMatchObject({ reason: "PostgresTlsFailed" });
     expect(await failure("prefer", { sslMode: "Prefer" })).toBeUndefined();
   });
 

@@ -6,7 +6,8 @@ import type { PostgresBackend } from "../config.ts";
 import { WaitingError } from "../errors.ts";
 import { GuardedSocket } from "./inline-address.ts";
 import { readCa } from "./postgres-ca.ts";
-import { fromConnecting, fromTls } from "./postgres-errors.ts";
+import { fromConnecting } from "./postgres-errors.ts";
+import { fromTls } from "./postgres-tls-errors.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { whenUnused } from "./when-unused.ts";
 
@@ -27,7 +28,7 @@ export interface PostgresConnections {
    * client's own error; what fails before, as WaitingError.
    */
   admin<T>(server: PostgresServer, database: string, work: (client: ClientBase) => Promise<T>): Promise<T>;
-  /** As somebody else, over a connection of its own. Failures come as the client's own errors. */
+  /** As somebody else, over a connection of its own. Failures come as the client's own errors, but for those of TLS. */
   login<T>(
     server: PostgresServer,
     database: string,
@@ -102,7 +103,7 @@ export function connectPostgres(): PostgresConnections {
       const client = new Client(await clientConfig(server, database, login));
       client.on("error", () => undefined);
       try {
-        await client.connect();
+        await client.connect().catch((error: unknown) => Promise.reject(fromTls(error, server)));
         return await work(client);
       } finally {
         await client.end().catch(() => undefined);

@@ -6,7 +6,7 @@ import { WaitingError } from "../errors.ts";
  * PEM certificates of the authority that a back-end's server is checked against; undefined where none is checked, or the
  * system's own are meant.
  *
- * @throws WaitingError PostgresUnreachable when the file cannot be read or holds no certificate
+ * @throws WaitingError PostgresTlsFailed when the file cannot be read or holds no certificate
  */
 export async function readCa({
   name,
@@ -19,8 +19,8 @@ export async function readCa({
   const hint = "put the PEM certificates of the server's authority there";
   const text = await readFile(caFile, "utf8").catch((cause: NodeJS.ErrnoException) => {
     const message = `caFile ${caFile} of back-end ${name} cannot be read (${cause.code}): ${hint}`;
-    throw new WaitingError("PostgresUnreachable", message, { cause });
+    throw new WaitingError("PostgresTlsFailed", message, { cause });
   });
   if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
-  throw new WaitingError("PostgresUnreachable", `caFile ${caFile} of back-end ${name} holds no certificate: ${hint}`);
+  throw new WaitingError("PostgresTlsFailed", `caFile ${caFile} of back-end ${name} holds no certificate: ${hint}`);
 }

@@ -56,18 +56,6 @@ export function fromConnecting(error: unknown, what: string): never {
   throw new WaitingError("PostgresUnreachable", `${what}: ${said(error)}`, { cause: error });
 }
 
-/** OpenSSL's words for a certificate that does not check out (node:tls), and the name that is not in it. */
-const UNTRUSTED = /^(SELF_SIGNED_CERT|DEPTH_ZERO|UNABLE_TO_|CERT_|CRL_|INVALID_CA|HOSTNAME_MISMATCH|ERR_TLS_CERT)/;
-
-/** Says of a certificate that is not trusted where it is said what is; any other error as it is. */
-export function fromTls(error: unknown, { sslMode }: { sslMode: string }): unknown {
-  if (!(error instanceof Error) || !UNTRUSTED.test(codeOf(error) ?? "")) return error;
-  // Node's own advice is about an option of the process.
-  const [what] = error.message.split("; ");
-  const message = `the server's certificate is not trusted (${what}): sslMode ${sslMode} of the back-end checks it against its caFile, or the Secret of caSecretRef`;
-  return new Error(message, { cause: error });
-}
-
 /** Undefined for what the server has not said itself. */
 export const sqlState = (error: unknown): string | undefined =>
   error instanceof DatabaseError ? error.code : undefined;

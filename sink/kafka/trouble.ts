@@ -1,3 +1,4 @@
+import type { Trouble as LinkTrouble } from "../link-watch.ts";
 import { TopicMissingError } from "./port.ts";
 import { AuthenticationError, BrokerError, ConnectionError } from "./protocol.ts";
 
@@ -11,11 +12,7 @@ export const troubleReasons = [
 ] as const;
 export type TroubleReason = (typeof troubleReasons)[number];
 
-/** Why nothing comes from Kafka or goes there. `detail` has neither addresses nor secrets. */
-export interface Trouble {
-  readonly reason: TroubleReason;
-  readonly detail: string;
-}
+export type Trouble = LinkTrouble<TroubleReason>;
 
 /** Codes of node:tls, of OpenSSL in it, and of a socket that was spoken to in the wrong language. */
 const tlsCode =

@@ -111,7 +111,7 @@ test("each missing or spoilt Secret is named by field and key, and none stops wh
   await secret("db-admin", { username: "audit_admin", password: "\u00ff\u0000\u00fe" });
   await reason(own, "StoresReady", "SecretMissing", /password of Secret db-admin is no text/);
   await secret("db-admin", { ...admin(), password: "not-the-password-of-anybody" });
-  await reason(own, "StoresReady", "PostgresUnreachable", /certificate is not trusted/);
+  await reason(own, "StoresReady", "PostgresTlsFailed", /certificate is not trusted/);
   await secret("db-ca", { "ca.crt": readFileSync(database.caFile, "utf8") });
   await lookNow();
   await reason(own, "StoresReady", "PostgresUnauthorized");

@@ -44,7 +44,7 @@ test("with VerifyFull the pipeline waits for the right authority, and then store
     });
     const waiting = await until<AuditPipeline>(operator.store, ref, (pipeline) => {
       const stores = conditionOf(pipeline, "StoresReady");
-      return stores?.status === "False" && stores.reason === "PostgresUnreachable";
+      return stores?.status === "False" && stores.reason === "PostgresTlsFailed";
     });
     expect(conditionOf(waiting, "StoresReady")?.message).toMatch(/certificate.*not trusted.*caFile/s);
 
