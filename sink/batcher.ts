@@ -1,4 +1,5 @@
 import type { Item } from "./batch.ts";
+import type { LogRecord } from "./kafka/port.ts";
 import type { Partition } from "./partitions.ts";
 
 export interface BatchLimits {
@@ -86,8 +87,19 @@ function endOf(items: readonly Item[], limit: { count: number; bytes: number }):
   return end;
 }
 
-/** Columns, details and hashes come on top of the record: about twice its size is held until it is written. */
+/**
+ * All of the record: a producer may put a megabyte into its key or its headers as well. Columns, details and hashes come on
+ * top: about twice its size is held until it is written.
+ */
 function bytesOf(item: Item): number {
   if (item.kind === "Gone") return 0;
-  return (item.record.value?.length ?? 0) + 256;
+  const { key, value } = item.record;
+  const headers = item.kind === "Event" ? item.event.headers.length : headerBytes(item.record);
+  return (key?.length ?? 0) + (value?.length ?? 0) + headers + 256;
+}
+
+function headerBytes({ headers }: LogRecord): number {
+  let bytes = 0;
+  for (const [key, value] of headers) bytes += key.length + (value?.length ?? 0) + 8;
+  return bytes;
 }
