@@ -119,6 +119,13 @@ export const auditPipelineStatus = z.strictObject({
       recordsLeft: count(
         "Records that no sink had stored when the sinks were stopped; absent where it was not found out.",
       ),
+      endOffsets: z
+        .string()
+        .max(65_536)
+        .optional()
+        .describe(
+          "Next offset of each partition of the topic at that time, as 17,0,4: a topic that got more since is kept.",
+        ),
       topicUid: z.string().max(63).optional().describe("Uid of the AuditTopic that goes with the pipeline."),
     })
     .optional()

@@ -5,7 +5,7 @@ import { pipelineTopic } from "../desired/pipeline-topic.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import type { Tools } from "../runtime/controller.ts";
-import { RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
+import { DRAINED_TO, RELEASED_BY, RETAIN_REASON, subject } from "./audit-topic-teardown.ts";
 import { kafkaBackendOf, siteOf } from "./backends.ts";
 import type { Deps } from "./deps.ts";
 import { isSamePlace } from "./former-sinks.ts";
@@ -73,10 +73,11 @@ async function decide(
   tools: PipelineTools,
   deps: Deps,
 ): Promise<Verdict> {
-  const recordsLeft = await drain(pipeline, topic, kafka, tools, deps);
+  const { left: recordsLeft, ends } = await drain(pipeline, topic, kafka, tools, deps);
   const owned = topic?.metadata.ownerReferences?.some(({ uid }) => uid === pipeline.metadata.uid) === true;
   const verdict: Verdict = {
     ...(recordsLeft === "unknown" ? {} : { recordsLeft }),
+    ...(ends === undefined ? {} : { endOffsets: ends }),
     ...(owned ? { topicUid: topic.metadata.uid } : {}),
   };
   await tools.saveStatus({ ...pipeline.status, teardown: verdict });
@@ -122,7 +123,7 @@ async function settleTopic(
 async function releaseTopic(
   pipeline: AuditPipeline,
   topic: AuditTopic,
-  { recordsLeft }: Verdict,
+  { recordsLeft, endOffsets }: Verdict,
   { store }: PipelineTools,
 ): Promise<void> {
   const { uid, name, annotations } = pipeline.metadata;
@@ -130,7 +131,9 @@ async function releaseTopic(
     const confirmed = annotations?.[ANNOTATIONS.confirmDelete] === name;
     const kept =
       recordsLeft === 0
-        ? {}
+        ? endOffsets === undefined
+          ? {}
+          : { [DRAINED_TO]: endOffsets }
         : { [RETAIN_REASON]: `NotDrained: ${recordsLeft ?? "an unknown number of"} records were not stored yet` };
     const added = {
       [RELEASED_BY]: uid,

@@ -3,7 +3,7 @@ import type { AuditTopic, AuditTopicStatus } from "../../crds/v1alpha1/audit-top
 import { operatorConfig } from "../config.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { KafkaTopics } from "../external/kafka-topic.ts";
-import { teardownTopic } from "./audit-topic-teardown.ts";
+import { DRAINED_TO, teardownTopic } from "./audit-topic-teardown.ts";
 
 /** Only the decisions: what the brokers do is tested on real ones. */
 const config = operatorConfig.parse({ backends: { kafka: [{ name: "default", bootstrapServers: ["b:1"] }] } });
@@ -33,6 +33,11 @@ function brokers(over: Partial<KafkaTopics> = {}) {
   return { deleted, kafka: { to: () => ({ topics, groups: {} }), close: async () => undefined } as never };
 }
 
+const drainedTo = (status: AuditTopicStatus, text: string): AuditTopic => {
+  const { metadata, ...rest } = topic(status);
+  return { ...rest, metadata: { ...metadata, annotations: { ...metadata.annotations, [DRAINED_TO]: text } } };
+};
+
 const settle = async (resource: AuditTopic, kafka: never) =>
   (await teardownTopic(resource, { config, kafka, store }, { has: () => false }, "now")).map(({ name, id, action }) =>
     [action, name, id].join(" "),
@@ -43,6 +48,23 @@ describe("teardownTopic", () => {
     const { deleted, kafka } = brokers();
     expect(await settle(topic(both), kafka)).toEqual(["Deleted n.t 1", "Deleted n.t.dlq 2"]);
     expect(deleted).toEqual(["n.t 1", "n.t.dlq 2"]);
+  });
+
+  test("keeps both where records came after the sinks had stopped, and says how many", async () => {
+    const { deleted, kafka } = brokers({
+      endOffsets: async () =>
+        new Map([
+          [0, 9n],
+          [1, 4n],
+        ]),
+    });
+    const items = await teardownTopic(drainedTo(both, "7,4"), { config, kafka, store }, { has: () => false }, "now");
+    expect(items.map(({ action, reason }) => `${action} ${reason}`)).toEqual([
+      "Retained NotDrained: 2 records came after all before them were stored",
+      "Retained NotDrained: 2 records came after all before them were stored",
+    ]);
+    expect(deleted).toEqual([]);
+    expect(await settle(drainedTo(both, "9,4"), kafka)).toEqual(["Deleted n.t 1", "Deleted n.t.dlq 2"]);
   });
 
   test("finds a topic whose create nobody saw end, dead-letter topics included", async () => {

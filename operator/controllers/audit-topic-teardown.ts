@@ -3,6 +3,7 @@ import { AUDIT_PIPELINE } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
 import { ANNOTATIONS, GROUP } from "../../crds/v1alpha1/shared.ts";
 import type { OperatorConfig } from "../config.ts";
+import { recordsSince } from "../desired/end-offsets.ts";
 import { isGranted } from "../desired/kafka-topic.ts";
 import { hasPrefix, renderNamePrefix } from "../desired/name-prefix.ts";
 import { pipelineTopic } from "../desired/pipeline-topic.ts";
@@ -19,6 +20,8 @@ import type { Rivals } from "./topic-rivals.ts";
 export const RELEASED_BY = `${GROUP}/released-by`;
 /** Set beside it where the topic must stay whatever its policy: what for. */
 export const RETAIN_REASON = `${GROUP}/retain-reason`;
+/** Set beside it where everything was stored: next offset of each partition by then. Hours may pass until the topic goes. */
+export const DRAINED_TO = `${GROUP}/drained-to`;
 
 /** @throws WaitingError InUse: the topic goes only after the last pipeline that reads it has finished its own teardown. */
 export async function requireUnused(resource: AuditTopic, tools: Tools<AuditTopic>): Promise<void> {
@@ -61,7 +64,7 @@ export async function teardownTopic(
 ): Promise<ReceiptItem[]> {
   const items: ReceiptItem[] = [];
   for (const topic of ownTopics(resource)) {
-    const kept = reasonToKeep(resource, topic, deps.config, rivals);
+    const kept = reasonToKeep(resource, topic, deps.config, rivals) ?? (await undrained(resource, deps));
     items.push(
       ...(await (kept === undefined ? drop(topic, resource, deps, rivals, at) : keep(topic, kept, resource, deps, at))),
     );
@@ -81,6 +84,21 @@ export const topicItems = (resource: AuditTopic, config: OperatorConfig): readon
         : { action: "Retained", reason: kept }),
     };
   });
+
+/** Producers may have gone on while the deletion waited for something. */
+async function undrained(resource: AuditTopic, deps: TeardownDeps): Promise<string | undefined> {
+  const { metadata, status } = resource;
+  const drainedTo = metadata.annotations?.[DRAINED_TO];
+  if (drainedTo === undefined || status?.topicName === undefined) return undefined;
+  try {
+    const came = recordsSince(drainedTo, await brokerOf(resource, deps).topics.endOffsets(status.topicName));
+    return came === 0n ? undefined : `NotDrained: ${came} records came after all before them were stored`;
+  } catch (error) {
+    // Without its back-end it is left behind, and that says why.
+    if (error instanceof StalledError) return undefined;
+    throw error;
+  }
+}
 
 const TAKEN_OVER = "another resource has taken it over";
 

@@ -1,5 +1,6 @@
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
+import { endsText } from "../desired/end-offsets.ts";
 import { sinkLag } from "../desired/sink-lag.ts";
 import { sinkNames } from "../desired/sink-names.ts";
 import { WaitingError } from "../errors.ts";
@@ -11,9 +12,17 @@ import { ledgerPlace } from "./ledger-place.ts";
 import { ledgerAccess } from "./sink-ledger.ts";
 import { isPastTimeout } from "./teardown-deadline.ts";
 
+/** What a look at a topic and its ledgers told. */
+export interface Drained {
+  /** Records that the slowest sink has not stored; "unknown" where a back-end does not answer. */
+  readonly left: number | "unknown";
+  /** What the topic held by then, as `endsText` writes it; absent without a topic, or where it is not known. */
+  readonly ends?: string;
+}
+
 /**
  * Records of the topic that the slowest sink has not stored, after waiting for them as far as the spec says: only while
- * sinks run that can still store them. "unknown" where a back-end does not answer, 0 where there never was a topic.
+ * sinks run that can still store them. 0 where there never was a topic.
  *
  * @throws WaitingError NotDrained
  */
@@ -23,10 +32,12 @@ export async function drain(
   kafka: Kafka | undefined,
   tools: Tools<AuditPipeline>,
   deps: Deps,
-): Promise<number | "unknown"> {
-  const left = await recordsLeft(pipeline, topic, kafka, tools, deps);
-  if (left === 0 || left === "unknown" || !pipeline.spec.deletion.drain || isPastTimeout(pipeline, deps)) return left;
-  if (!(await anyRuns(pipeline, tools))) return left;
+): Promise<Drained> {
+  const drained = await recordsLeft(pipeline, topic, kafka, tools, deps);
+  const { left } = drained;
+  if (left === 0 || left === "unknown" || !pipeline.spec.deletion.drain || isPastTimeout(pipeline, deps))
+    return drained;
+  if (!(await anyRuns(pipeline, tools))) return drained;
   throw new WaitingError("NotDrained", `${left} records are not stored yet`, { requeueAfterMs: 1_000 });
 }
 
@@ -36,10 +47,10 @@ async function recordsLeft(
   kafka: Kafka | undefined,
   { store }: Tools<AuditPipeline>,
   deps: Deps,
-): Promise<number | "unknown"> {
+): Promise<Drained> {
   const { topicName, topicId } = topic?.status ?? {};
-  if (topicName === undefined || topicId === undefined) return 0;
-  if (kafka === undefined) return "unknown";
+  if (topicName === undefined || topicId === undefined) return { left: 0 };
+  if (kafka === undefined) return { left: "unknown" };
   try {
     const [starts, ends] = await Promise.all([
       kafka.topics.startOffsets(topicName),
@@ -49,9 +60,9 @@ async function recordsLeft(
       const progress = await ledgerAccess(ledgerPlace(pipeline, sink, store, deps), deps).readProgress();
       return sinkLag(progress, { topicId, starts, ends });
     });
-    return Math.max(0, ...(await Promise.all(lags)));
+    return { left: Math.max(0, ...(await Promise.all(lags))), ends: endsText(ends) };
   } catch {
-    return "unknown";
+    return { left: "unknown" };
   }
 }
 
