@@ -60,6 +60,27 @@ describe.for([
     return actions.map(({ kind }) => kind);
   }
 
+  test("a drop that was called off is nobody's word for a later one, and two that begin it make one row", async () => {
+    const ledger = await filled(months(0, 4));
+    const [begin] = await plan(ledger, 140);
+    if (begin === undefined) throw new Error("nothing is due");
+    await Promise.all([1, 2, 3].map(() => ledger.access.retire(begin)));
+    expect(await numbers(ledger, "SELECT count(*), min(retention_months) FROM audit.dropped_months")).toEqual([1, 140]);
+
+    const kept = keeping(600, await ledger.access.observeRetention());
+    expect(kept.map(({ kind }) => kind)).toEqual(["WithdrawDrop"]);
+    for (const action of kept) await ledger.access.retire(action);
+    const observed = await ledger.access.observeRetention();
+    expect(keeping(600, observed)).toEqual([]);
+    const retention = { months: 140, action: "DetachAndDrop" } as const;
+    const again = planRetention({ sink: "ledger", retention, nowMs: NOW, confirmation: undefined }, observed);
+    expect(again).toMatchObject({ actions: [], refusals: [{ reason: "RetentionUnconfirmed" }] });
+
+    await drop(ledger, 140);
+    const rows = "SELECT count(*), min(retention_months), count(dropped_at) FROM audit.dropped_months";
+    expect(await numbers(ledger, rows)).toEqual([2, 140, 2]);
+  });
+
   test("a month goes with its ids and conflicts; every offset is a row or in a range, whatever the clocks did", async () => {
     const all = months(0, 4);
     const ledger = await filled(all);

@@ -71,6 +71,11 @@ export async function applyRetention(target: LedgerTarget, action: RetentionActi
     case "BeginDrop":
       await inside(target, (client) => begin(client, target, month, action.retentionMonths));
       return { events: 0 };
+    case "WithdrawDrop":
+      await inside(target, (client) =>
+        client.query(`UPDATE ${schemaOf(target)}.dropped_months SET retention_months = 0 WHERE ${OPEN}`, keyOf(month)),
+      );
+      return { events: 0 };
     case "RecordRanges":
       await recordRanges(target, month);
       return { events: 0 };
@@ -113,11 +118,14 @@ const detach = (target: LedgerTarget, month: MonthTable, how: "CONCURRENTLY" | "
 const OPEN = "table_name = $1 AND from_time = $2 AND to_time = $3 AND dropped_at IS NULL";
 const keyOf = ({ table, fromMs, toMs }: MonthTable) => [table, new Date(fromMs), new Date(toMs)];
 
+/** One open row for a month, whoever else has just begun the same. */
 async function begin(client: ClientBase, target: LedgerTarget, month: MonthTable, months: number): Promise<void> {
   const drops = `${schemaOf(target)}.dropped_months`;
   await client.query(
     `INSERT INTO ${drops} (id, table_name, from_time, to_time, retention_months, begun_at)
-     SELECT gen_random_uuid(), $1, $2, $3, $4, now() WHERE NOT EXISTS (SELECT FROM ${drops} WHERE ${OPEN})`,
+     VALUES (gen_random_uuid(), $1, $2, $3, $4, now())
+     ON CONFLICT (table_name, from_time, to_time) WHERE dropped_at IS NULL
+     DO UPDATE SET retention_months = excluded.retention_months`,
     [...keyOf(month), months],
   );
 }

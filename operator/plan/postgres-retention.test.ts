@@ -142,13 +142,24 @@ describe("planRetention, in November 2026 with 6 months", () => {
     const begun = dropped(4, { dropped: false, ranges: true, forgotten: false });
     const observed = { attached: [month(4, { pending: true })], drops: [begun] };
     for (const over of [{ action: "Keep" }, { months: 60 }] as const)
-      expect(kinds(observed, over)).toEqual(["FinishDetach"]);
+      expect(kinds(observed, over)).toEqual(["WithdrawDrop", "FinishDetach"]);
     const nobodys = { attached: [month(4, { pending: true })] };
     expect(kinds(nobodys, { months: 60 })).toEqual([]);
   });
 
+  test("what was confirmed and then called off is asked about again", () => {
+    const begun = [3, 4].map((n) => dropped(n, { dropped: false, ranges: false, forgotten: false }));
+    const attached = [month(3), month(4)];
+    expect(kinds({ attached, drops: begun })).not.toEqual([]);
+    for (const over of [{ action: "Keep" }, { months: 60 }] as const)
+      expect(kinds({ attached, drops: begun }, over)).toEqual(["WithdrawDrop", "WithdrawDrop"]);
+    const drops = begun.map((drop) => ({ ...drop, retentionMonths: 0 }));
+    expect(plan({ attached, drops })).toMatchObject({ actions: [], refusals: [{ reason: "RetentionUnconfirmed" }] });
+    expect(kinds({ attached, drops }, { confirmation: "ledger=6" })).toEqual([...ALL, ...ALL]);
+  });
+
   test("a table that was dropped by hand is not taken for done", () => {
-    expect(kinds({ drops: [dropped(4, { dropped: false, forgotten: false })] })).toEqual([]);
+    expect(kinds({ drops: [dropped(4, { dropped: false, forgotten: false })] })).toEqual(["WithdrawDrop"]);
   });
 
   test("a partition without an end, or one that reaches into what is kept, stays", () => {

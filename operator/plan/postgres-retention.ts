@@ -21,7 +21,7 @@ export interface AttachedMonth extends MonthTable {
 
 /** A row of `dropped_months`. */
 export interface RecordedDrop extends MonthTable {
-  /** The policy it was begun under. */
+  /** The policy it was begun under; 0 where that was taken back before the month was gone. */
   readonly retentionMonths: number;
   /** Every run of its offsets is in `dropped_ranges`. */
   readonly ranges: boolean;
@@ -40,10 +40,11 @@ export interface ObservedRetention {
 
 /**
  * In the order of a drop; each is safe to repeat, and what was done before a crash is seen by the next look.
- * BeginDrop: the intent. RecordRanges: what the chain needs to go on over the gap. ForgetIds: ids and conflicts.
+ * BeginDrop: the intent, and the policy it follows. WithdrawDrop: that the policy holds no more. RecordRanges: what the chain needs to go on over the gap. ForgetIds: ids and conflicts.
  */
 export type RetentionAction =
   | { readonly kind: "BeginDrop"; readonly month: MonthTable; readonly retentionMonths: number }
+  | { readonly kind: "WithdrawDrop"; readonly month: MonthTable }
   | { readonly kind: "RecordRanges"; readonly month: MonthTable }
   | { readonly kind: "DetachMonth"; readonly month: MonthTable }
   | { readonly kind: "FinishDetach"; readonly month: MonthTable }
@@ -68,7 +69,11 @@ export function planRetention(input: RetentionInput, { attached, drops }: Observ
   const { retention, sink } = input;
   // The events of these are gone already: their ids follow, whatever the policy says by now.
   const forget = drops.filter(({ dropped, forgotten }) => dropped && !forgotten).map(forgetIds);
-  const finish = (due: readonly MonthTable[]) => [...forget, ...finishDetach(attached, drops, due)];
+  const finish = (due: readonly MonthTable[]) => [
+    ...forget,
+    ...withdraw(drops, due),
+    ...finishDetach(attached, drops, due),
+  ];
   if (retention === undefined || retention.action === "Keep") return { actions: finish([]), refusals: [] };
 
   const due = dueMonths(input.nowMs, retention.months, { attached, drops });
@@ -77,6 +82,17 @@ export function planRetention(input: RetentionInput, { attached, drops }: Observ
   }
   return { actions: [...finish(due), ...due.flatMap((month) => dropOf(month, retention.months, drops))], refusals: [] };
 }
+
+/** A drop that was begun, and confirmed, is no confirmation of a cut that comes years after it was called off. */
+function withdraw(drops: readonly RecordedDrop[], due: readonly MonthTable[]): RetentionAction[] {
+  return drops
+    .filter(({ dropped, retentionMonths }) => !dropped && retentionMonths !== WITHDRAWN)
+    .filter((drop) => !due.some((month) => isSameMonth(month, drop)))
+    .map(({ table, fromMs, toMs }) => ({ kind: "WithdrawDrop", month: { table, fromMs, toMs } }));
+}
+
+/** In place of a number of months, which is at least 1. */
+const WITHDRAWN = 0;
 
 /** PostgreSQL has no way back from a detach that was begun. A month that is kept by now stays as a table of its own. */
 function finishDetach(
@@ -138,7 +154,7 @@ function dropOf(
   const { table, fromMs, toMs, pending } = month;
   const of = { table, fromMs, toMs };
   return [
-    ...(open === undefined ? [{ kind: "BeginDrop" as const, month: of, retentionMonths }] : []),
+    ...(open?.retentionMonths !== retentionMonths ? [{ kind: "BeginDrop" as const, month: of, retentionMonths }] : []),
     ...(open?.ranges === true ? [] : [{ kind: "RecordRanges" as const, month: of }]),
     ...(pending === undefined
       ? []
@@ -149,7 +165,10 @@ function dropOf(
 }
 
 const openDrop = (month: MonthTable, drops: readonly RecordedDrop[]) =>
-  drops.find((drop) => !drop.dropped && drop.table === month.table && drop.fromMs === month.fromMs);
+  drops.find((drop) => !drop.dropped && isSameMonth(drop, month));
+
+const isSameMonth = (one: MonthTable, other: MonthTable) =>
+  one.table === other.table && one.fromMs === other.fromMs && one.toMs === other.toMs;
 
 const forgetIds = ({ table, fromMs, toMs }: MonthTable): RetentionAction => ({
   kind: "ForgetIds",
