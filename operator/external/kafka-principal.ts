@@ -137,8 +137,9 @@ const filterOf = (username: string) => ({
 
 const nameIn = (words: Readonly<Record<string, number>>, value: number) =>
   Object.entries(words).find(([, code]) => code === value)?.[0] ?? String(value);
+/** What a later Kafka than the client has words for goes by its number, there and back. */
 const codeIn = <Code extends number>(words: Readonly<Record<string, Code>>, name: string): Code => {
-  const code = words[name];
+  const code = words[name] ?? (/^\d+$/.test(name) ? (Number(name) as Code) : undefined);
   if (code === undefined) throw new RangeError(`${name} is no word of Kafka's ACLs that is known here`);
   return code;
 };
