@@ -86,7 +86,11 @@ export function connectPostgres(): PostgresConnections {
       const where = `Logging in to database ${database} of back-end ${server.name}`;
       const { pool, use } = await poolFor(server, database).catch((error: unknown) => fromConnecting(error, where));
       return use(async () => {
-        const client = await pool.connect().catch((error: unknown) => fromConnecting(fromTls(error, server), where));
+        const client = await pool.connect().catch((error: unknown) => {
+          // Whether the server has TLS was asked when the pool was made: the next one asks again.
+          if (server.sslMode === "Prefer") forget(keyOf(server, database), pool);
+          return fromConnecting(fromTls(error, server), where);
+        });
         try {
           const result = await work(client);
           client.release();

@@ -23,6 +23,8 @@ function tlsProblem(error: Error & { code?: unknown }, sslMode: string): string 
   if (UNTRUSTED.test(code))
     return `the server's certificate is not trusted (${code}): sslMode ${sslMode} of the back-end checks it against its caFile, or the Secret of caSecretRef`;
   if (NO_TLS.test(code) || (code === "" && NO_TLS_MESSAGE.test(error.message)))
-    return `the server does not speak TLS, and sslMode ${sslMode} wants it`;
+    return sslMode === "Prefer"
+      ? "the server does not speak TLS any more: the next try does without"
+      : `the server does not speak TLS, and sslMode ${sslMode} wants it`;
   return undefined;
 }

@@ -39,6 +39,14 @@ test("a connection that works is worth any other, and a write any operation", as
   expect(await after("write")).toEqual([]);
 });
 
+test("of two connections that failed the later one counts", async () => {
+  const after = watched();
+  expect(await after("write", broken)).toEqual(["PostgresUnreachable"]);
+  const expired = new StoreError("Infrastructure", "expired", { code: "CERT_HAS_EXPIRED" });
+  expect(await after("known", expired)).toEqual(["PostgresTlsFailed"]);
+  expect(await after("write", broken)).toEqual(["PostgresUnreachable"]);
+});
+
 test("what the store says of an event is in nobody's way", async () => {
   const after = watched();
   expect(await after("write", new StoreError("Poison", "too long", { code: "22001" }))).toEqual([]);

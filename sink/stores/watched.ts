@@ -9,6 +9,13 @@ type Operation = Exclude<keyof Ledger, "close">;
  */
 export function watchedLedger(ledger: Ledger, see: (failures: readonly unknown[]) => void): Ledger {
   const failures = new Map<Operation, unknown>();
+  const failed = (operation: Operation, failure: unknown) => {
+    // What an earlier connection met says nothing of the one that was tried now.
+    for (const [other, before] of failures) {
+      if (isOfConnection(failure) && isOfConnection(before)) failures.delete(other);
+    }
+    failures.set(operation, failure);
+  };
   const answered = (operation: Operation) => {
     for (const [other, failure] of failures) {
       if (operation === "write" || other === operation || isOfConnection(failure)) failures.delete(other);
@@ -20,7 +27,7 @@ export function watchedLedger(ledger: Ledger, see: (failures: readonly unknown[]
       answered(operation);
       return result;
     } catch (error) {
-      if (storeTroubleOf(error) !== undefined) failures.set(operation, error);
+      if (storeTroubleOf(error) !== undefined) failed(operation, error);
       throw error;
     } finally {
       see([...failures.values()]);

@@ -2,11 +2,9 @@ import { randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { AuditPipeline } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { AuditTopic } from "../../crds/v1alpha1/audit-topic.ts";
-import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import type { KafkaAcl } from "../../operator/desired/kafka-principal.ts";
 import type { KubeObject } from "../../operator/runtime/object-store.ts";
 import { kafkaClient } from "../../sink/kafka/client.ts";
@@ -16,6 +14,7 @@ import { apply, conditionOf, isReady, startOperator, type TestOperator, until } 
 import { produceEvents } from "../support/produce.ts";
 import { type SharedSecuredKafka, securedKafka } from "../support/secured-kafka.ts";
 import { sharedServers } from "../support/servers.ts";
+import { eventually, sinkSays } from "../support/sink-says.ts";
 
 /** Links that fail while a pipeline runs: each has a name, nothing is lost, and it goes on by itself once mended. */
 const { postgres18 } = sharedServers();
@@ -67,17 +66,6 @@ const storesAll = (namespace: string, count: number) =>
     ({ rows, ids }) => rows === count && ids === count,
   );
 
-/** For tests that run at the same time: `expect.poll` is not for them. */
-async function eventually<T>(look: () => Promise<T>, found: (seen: T) => boolean, ms = 90_000): Promise<void> {
-  const end = Date.now() + ms;
-  for (;;) {
-    const seen = await look();
-    if (found(seen)) return;
-    if (Date.now() > end) throw new Error(`After ${ms} ms still ${JSON.stringify(seen)}`);
-    await sleep(300);
-  }
-}
-
 /** With the rights of operator and sinks, and five events stored. */
 async function newPipeline(store = operator.store): Promise<string> {
   const namespace = `f${randomUUID().slice(0, 8)}`;
@@ -99,13 +87,6 @@ const rightsOf = (namespace: string): KafkaAcl[] => [
   right("DESCRIBE", "TOPIC", `${namespace}.audit.dlq`),
   right("READ", "GROUP", `audit-pipeline.${namespace}.audit.ledger`),
 ];
-
-/** What the sink itself says. */
-async function sinkSays(namespace: string): Promise<string> {
-  const { items } = await operator.store.list<KubeObject>("Pod", { namespace });
-  const address = items.map(({ metadata }) => metadata.annotations?.[ANNOTATIONS.adminAddress]).find(Boolean);
-  return address === undefined ? "" : await fetch(`http://${address}/readyz`).then((answer) => answer.text());
-}
 
 const says = (type: string, reason: string, message: RegExp) => (resource: AuditPipeline | AuditTopic | undefined) => {
   const found = conditionOf(resource, type);
@@ -137,7 +118,7 @@ describe.concurrent.each([
     await produce(namespace);
     await until(operator.store, ref(namespace), says("CredentialsReady", "KafkaUnauthorized", message));
     await eventually(
-      () => sinkSays(namespace),
+      () => sinkSays(operator.store, namespace),
       (text) => own.test(text),
     );
 
@@ -147,7 +128,7 @@ describe.concurrent.each([
     await operator.resync();
     await until<AuditPipeline>(operator.store, ref(namespace), isReady);
     await eventually(
-      () => sinkSays(namespace),
+      () => sinkSays(operator.store, namespace),
       (text) => text === "ready\n",
     );
   }, 180_000);
