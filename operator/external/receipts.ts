@@ -37,3 +37,20 @@ export interface Receipts {
    */
   add(subject: ReceiptSubject, items: readonly ReceiptItem[]): Promise<void>;
 }
+
+/**
+ * The items of a receipt after more became known. Those of a former resource of the name stay; of the same resource an
+ * item that was deleted keeps what was said of it first: a deletion that was cut short and goes on finds it gone, and must
+ * not tell that it never was there.
+ */
+export function mergedItems(
+  before: Receipt | undefined,
+  { uid }: ReceiptSubject,
+  items: readonly ReceiptItem[],
+): ReceiptItem[] {
+  const isSame = (one: ReceiptItem, other: ReceiptItem) => one.kind === other.kind && one.name === other.name;
+  const isTold = (old: ReceiptItem, item: ReceiptItem) =>
+    before?.subject.uid === uid && old.action === "Deleted" && item.action === "Deleted" && old.id === item.id;
+  const kept = (before?.items ?? []).filter((old) => items.every((item) => !isSame(old, item) || isTold(old, item)));
+  return [...kept, ...items.filter((item) => !kept.some((old) => isSame(old, item)))];
+}

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Receipt, ReceiptSubject, Receipts } from "../external/receipts.ts";
+import { mergedItems, type Receipt, type ReceiptSubject, type Receipts } from "../external/receipts.ts";
 import { AlreadyExistsError, ConflictError, type KubeObject, type ObjectStore } from "../runtime/object-store.ts";
 
 interface ConfigMap extends KubeObject {
@@ -21,10 +21,8 @@ export function configMapReceipts(store: ObjectStore, namespace: string): Receip
 
   const add: Receipts["add"] = async (subject, items) => {
     const found = await find(subject);
-    const kept = receiptIn(found)?.items.filter(
-      (old) => !items.some((item) => item.kind === old.kind && item.name === old.name),
-    );
-    const data = { [KEY]: `${JSON.stringify({ subject, items: [...(kept ?? []), ...items] }, null, 2)}\n` };
+    const receipt: Receipt = { subject, items: mergedItems(receiptIn(found), subject, items) };
+    const data = { [KEY]: `${JSON.stringify(receipt, null, 2)}\n` };
     if (found !== undefined) await store.update({ ...found, data: { ...found.data, ...data } });
     else await store.create<ConfigMap>({ apiVersion: "v1", ...draftOf(refOf(subject), subject), data });
   };

@@ -32,6 +32,18 @@ test("keeps what a former resource of the name left, and replaces what is told a
   ]);
 });
 
+test("what one deletion removed keeps its reason when the deletion goes on after a crash, and not longer", async () => {
+  const receipts = fileReceipts(mkdtempSync(join(tmpdir(), "receipts-")));
+  const removed = item({ action: "Deleted", reason: "deletionPolicy is Delete" });
+  await receipts.add(subject, [removed]);
+  await receipts.add(subject, [item({ action: "Deleted", reason: "it was not there" })]);
+  expect((await receipts.read(subject))?.items).toEqual([removed]);
+
+  const later = item({ action: "Deleted", reason: "it was not there" });
+  await receipts.add({ ...subject, uid: "u2" }, [later]);
+  expect((await receipts.read(subject))?.items).toEqual([later]);
+});
+
 test("lies where the contract says, readable by the owner alone", async () => {
   const state = mkdtempSync(join(tmpdir(), "receipts-"));
   await fileReceipts(state).add(subject, [item()]);

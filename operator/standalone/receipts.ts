@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Receipt, ReceiptSubject, Receipts } from "../external/receipts.ts";
+import { mergedItems, type Receipt, type ReceiptSubject, type Receipts } from "../external/receipts.ts";
 import { fileNameOf, writeDurably } from "./object-files.ts";
 
 /** Receipts as files: `<state>/receipts/<namespace>.<pipeline>.json`, for a topic `<namespace>.<name>.audittopic.json`. */
@@ -22,13 +22,8 @@ export function fileReceipts(stateDir: string): Receipts {
   return {
     read,
     async add(subject, items) {
-      const kept = (await read(subject))?.items.filter(
-        (old) => !items.some((item) => item.kind === old.kind && item.name === old.name),
-      );
-      await writeDurably(
-        pathOf(subject),
-        `${JSON.stringify({ subject, items: [...(kept ?? []), ...items] }, null, 2)}\n`,
-      );
+      const receipt: Receipt = { subject, items: mergedItems(await read(subject), subject, items) };
+      await writeDurably(pathOf(subject), `${JSON.stringify(receipt, null, 2)}\n`);
     },
   };
 }
