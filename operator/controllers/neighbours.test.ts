@@ -37,6 +37,19 @@ test("a neighbour's spec that nobody checked stops no topic", async () => {
   expect(rivals.over("a_mine")).toBeUndefined();
 });
 
+test("a topic that a resource holds stays its claim when the platform no longer allows its name", async () => {
+  const spec = { kafka: { backendRef: { name: "default" } }, topicName: "granted" };
+  const holder = { metadata: { ...metadata, name: "old", uid: "old" }, spec };
+  const rivals = (status: object) => {
+    const beside = { list: async () => ({ items: [{ ...holder, status }] }) } as unknown as ObjectStore;
+    return rivalsOf({ ...mine, spec } as unknown as AuditTopic, config, beside);
+  };
+  const held = await rivals({ topicName: "granted", topicId: "1", ownership: "Adopted" });
+  expect(held.over("granted")).toMatchObject({ reason: "TopicConflict" });
+  const read = await rivals({ topicName: "granted", topicId: "1", ownership: "Observed" });
+  expect(read.over("granted")).toBeUndefined();
+});
+
 test("a neighbour's spec that nobody checked stops no ledger", async () => {
   const place = { backend, ledger: { database: "a_mine", schema: "audit" } } as unknown as LedgerPlace;
   const mayGo = yieldToOlder(mine as unknown as AuditPipeline, place, false, store, { config } as unknown as Deps);

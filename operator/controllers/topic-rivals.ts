@@ -43,24 +43,43 @@ const holds = ({ status }: AuditTopic, id: string | undefined) =>
   id !== undefined &&
   [status, status?.deadLetter].some((known) => known?.topicId === id && known.ownership !== "Observed");
 
-/** Nobody has checked the specs of others: one that nothing can be made from claims nothing, and stops no neighbour. */
+/**
+ * Nobody has checked the specs of others: one that nothing can be made from stops no neighbour. What a resource holds by
+ * id stays its claim also where the platform no longer allows the name, or the back-end.
+ */
 function claimantOf(item: AuditTopic, config: OperatorConfig, store: ObjectStore): Claimant | undefined {
-  const { metadata, spec, status } = item;
   try {
-    const { bootstrapServers: servers, ...backend } = kafkaBackendOf(config, siteOf(item), store);
-    const { topic, deadLetter } = desiredTopics(metadata, spec, backend);
-    const claimed = spec.managementPolicy === "Observe" ? [deadLetter] : [topic, deadLetter];
-    const had = [status, status?.deadLetter].map((known) =>
-      known?.ownership === "Observed" || known?.topicId === undefined ? undefined : known.topicName,
-    );
-    // A connection of one's own may name anybody's brokers, and any topic: what stands there says whose it is.
-    if (backend.inline !== undefined) return { ...metadata, servers, topics: [] };
-    const topics = [...claimed.map((each) => each?.name), ...had].filter((name) => name !== undefined);
-    return { ...metadata, servers, topics: [...new Set(topics)] };
+    const { backendRef, connection } = siteOf(item);
+    if (connection !== undefined) {
+      // A connection of one's own may name anybody's brokers, and any topic: what stands there says whose it is.
+      const { bootstrapServers } = kafkaBackendOf(config, siteOf(item), store);
+      return { ...item.metadata, servers: bootstrapServers, topics: [] };
+    }
+    const backend = config.backends.kafka.find(({ name }) => name === (backendRef?.name ?? "default"));
+    if (backend === undefined) return undefined;
+    const topics = new Set([...wanted(item, config, store), ...had(item)]);
+    return { ...item.metadata, servers: backend.bootstrapServers, topics: [...topics] };
   } catch {
     return undefined;
   }
 }
+
+/** What it means by its spec, as far as the platform allows it. */
+function wanted(item: AuditTopic, config: OperatorConfig, store: ObjectStore): string[] {
+  try {
+    const { metadata, spec } = item;
+    const { topic, deadLetter } = desiredTopics(metadata, spec, kafkaBackendOf(config, siteOf(item), store));
+    const claimed = spec.managementPolicy === "Observe" ? [deadLetter] : [topic, deadLetter];
+    return claimed.flatMap((each) => each?.name ?? []);
+  } catch {
+    return [];
+  }
+}
+
+const had = ({ status }: AuditTopic): string[] =>
+  [status, status?.deadLetter].flatMap((known) =>
+    known?.ownership === "Observed" || known?.topicId === undefined ? [] : (known.topicName ?? []),
+  );
 
 /** The owner is named to its own namespace alone: what others have is not a tenant's to know. */
 function refusal(topic: string, owner: Claimant, namespace: string): Refusal {
