@@ -30,6 +30,7 @@ import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { salvagedPipeline } from "./salvaged.ts";
 import { statusAfter } from "./status-after.ts";
 import { validated } from "./validated.ts";
+import { withdrawTopicRights } from "./withdraw-rights.ts";
 
 /** Topic, then each sink's ledger, credentials, workload and flow; a sink that left the spec is torn down. */
 export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, PipelineOutcome> {
@@ -57,7 +58,11 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       const topicFound = "report" in found ? found.report : topicReport(found.value.resource);
       if ("value" in found) attempts.note(topicFound);
 
-      const access = await attempts.run(() => ensureKafkaAccess(pipeline, topic, broker, tools, deps));
+      const access = await attempts.run(async () => {
+        if ("report" in found && found.report.reason === "NameNotAllowed")
+          await withdrawTopicRights(pipeline, tools, deps);
+        return ensureKafkaAccess(pipeline, topic, broker, tools, deps);
+      });
       if ("value" in access && access.value.lookAgainMs !== undefined) {
         attempts.note(ON_TIME, Math.min(access.value.lookAgainMs, parseDurationMs(pipeline.spec.interval)));
       }

@@ -35,7 +35,7 @@ export async function settleKafkaAccess(
  * Both names of one that was just being replaced: what the status does not know of yet, the Secret does. No others: who
  * can write the status must not have another's user deleted by it.
  */
-async function usersOf(pipeline: AuditPipeline, store: ObjectStore, deps: Deps): Promise<Set<string>> {
+export async function usersOf(pipeline: AuditPipeline, store: ObjectStore, deps: Deps): Promise<Set<string>> {
   const own = principalNamesOf(pipeline, deps);
   const known = pipeline.status?.inventory?.filter(({ kind, name }) => kind === KAFKA_USER && own.includes(name)) ?? [];
   const secret = await readKafkaSecret(pipeline, store).catch(() => undefined);
