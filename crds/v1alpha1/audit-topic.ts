@@ -199,6 +199,10 @@ export const auditTopicStatus = z.strictObject({
   ownership: topicOwnership
     .optional()
     .describe("Whether the operator created the topic, took it over, or only reads it."),
+  formerOwnership: z
+    .enum(["Created", "Adopted"])
+    .optional()
+    .describe("Whose this topic was before managementPolicy Observe let go of it; Manage takes it back as that."),
   appliedGeneration: z
     .int()
     .min(0)

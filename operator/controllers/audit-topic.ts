@@ -16,7 +16,7 @@ import { type Deps, rfc3339 } from "./deps.ts";
 import { type ClaimedTopic, ensureTopics } from "./ensure-topics.ts";
 import { salvagedTopic } from "./salvaged.ts";
 import { statusAfter } from "./status-after.ts";
-import { rivalsOf, waitingRivals } from "./topic-rivals.ts";
+import { type Rivals, rivalsOf, waitingRivals } from "./topic-rivals.ts";
 import { validated } from "./validated.ts";
 
 /** Runs until topic and dead-letter topic match their spec. */
@@ -39,8 +39,8 @@ export function auditTopicReconciler(
       const backend = kafkaBackendOf(deps.config, { namespace: metadata.namespace, ...spec.kafka }, tools.store);
       const desired = desiredTopics(metadata, spec, backend);
       const { topics } = deps.kafka.to(backend);
-      const claimed = await claimsOf({ ...resource, spec }, backend, deps.receipts);
       const rivals = await rivalsOf(resource, deps.config, tools.store);
+      const claimed = await claimsOf({ ...resource, spec }, backend, deps.receipts, rivals);
 
       const attempts = new Attempts();
       const of = (topic: Topic, role: "Topic" | "DeadLetter") => ({
@@ -91,7 +91,7 @@ async function announce(
 }
 
 /** What says that a topic is ours: our status, a person's word, or the receipt of an earlier resource of this name. */
-async function claimsOf(resource: AuditTopic, backend: KafkaBackend, receipts: Receipts) {
+async function claimsOf(resource: AuditTopic, backend: KafkaBackend, receipts: Receipts, rivals: Pick<Rivals, "has">) {
   const { spec: settings, status, metadata } = resource;
   const receipt = await receipts.read({ kind: AUDIT_TOPIC.kind, ...subject(resource) });
   const accepted = metadata.annotations?.[ANNOTATIONS.acceptTopicId]?.split(",").map((id) => id.trim());
@@ -102,6 +102,8 @@ async function claimsOf(resource: AuditTopic, backend: KafkaBackend, receipts: R
     const kept = receipt?.items.find((item) => item.name === desired.name && item.action !== "Deleted");
     const claim: TopicClaim = {
       ...{ topicId: known?.topicId, ownership: known?.ownership, accepted, settled },
+      // Another may have taken it over while it was only observed here.
+      formerly: role === "Topic" && !rivals.has(known?.topicId) ? status?.formerOwnership : undefined,
       intent: known?.intent === desired.name ? desired.name : undefined,
       retained: kept?.id === undefined ? undefined : { topicId: kept.id, ownership: kept.ownership ?? "Created" },
     };

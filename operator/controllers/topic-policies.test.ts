@@ -22,6 +22,28 @@ const asAsked = {
 };
 const confirmed = { "auditpipeline.io/confirm-delete": "audit" };
 
+test("a topic of ours that was only observed for a while is ours again, and its successor is not", async () => {
+  const spec = { deadLetter: { enabled: false } };
+  const topic = newTopic(spec);
+  expect((await topic.pass()).status).toMatchObject({ ownership: "Created" });
+  topic.change({ ...spec, managementPolicy: "Observe" });
+  await topic.pass();
+  expect((await topic.pass()).status).toMatchObject({ ownership: "Observed", formerOwnership: "Created" });
+  topic.change(spec);
+  const back = await topic.pass();
+  expect(ready(back)?.status).toBe("True");
+  expect(back.status).toMatchObject({ ownership: "Created" });
+  expect(back.status?.formerOwnership).toBeUndefined();
+
+  topic.change({ ...spec, managementPolicy: "Observe" });
+  await topic.pass();
+  await topics.delete({ name: topic.name, topicId: (await idOf(topic.name)) ?? "" });
+  await create(topic.name);
+  await topic.pass();
+  topic.change(spec);
+  expect(ready(await topic.pass())?.reason).toBe("TopicConflict");
+});
+
 describe("adoptionPolicy", () => {
   test("Never leaves a topic that is there, and says what it is", async () => {
     const topic = newTopic();

@@ -24,6 +24,8 @@ export interface TopicClaim {
   readonly topicId?: string | undefined;
   /** Of `topicId`; default Created. */
   readonly ownership?: TopicOwnership | undefined;
+  /** Of `topicId`, before it was only observed; nobody else has it. */
+  readonly formerly?: "Created" | "Adopted" | undefined;
   readonly intent?: string | undefined;
   readonly retained?: { readonly topicId: string; readonly ownership?: "Created" | "Adopted" } | undefined;
   /** Ids that a person accepts in place of `topicId`. */
@@ -125,6 +127,7 @@ function holding(
   const { topicId, name } = observed;
   if (claim.intent === name) return "Created";
   if (topicId === ownId(claim)) return claim.ownership === "Adopted" ? "Adopted" : "Created";
+  if (topicId === claim.topicId && claim.formerly !== undefined) return claim.formerly;
   if (topicId === claim.retained?.topicId) return claim.retained.ownership ?? "Created";
   const before = ownId(claim);
   // Accepted while it was only observed is not accepted as ours.

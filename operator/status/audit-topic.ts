@@ -41,7 +41,7 @@ export function topicStatus(resource: AuditTopic, { topic, deadLetter }: TopicOu
     ...(trouble === undefined ? [] : [trouble]),
     ...refusals.map(refused),
   ]);
-  const { intent: _settled, deadLetter: deadLetterBefore, ...before } = resource.status ?? {};
+  const { intent: _settled, deadLetter: deadLetterBefore, formerOwnership, ...before } = resource.status ?? {};
   const { generation } = resource.metadata;
   // A topic that cannot shrink has everything else that the spec says.
   const applied = findings.every(({ observed, trouble }) => observed !== undefined && trouble === undefined);
@@ -50,6 +50,7 @@ export function topicStatus(resource: AuditTopic, { topic, deadLetter }: TopicOu
     observedGeneration: generation,
     ...(applied ? { appliedGeneration: generation } : {}),
     ...known(topic, before),
+    ...former(topic, { ...before, formerOwnership }),
     ...(topic.intent === undefined ? {} : { intent: topic.intent }),
     ...deadLetterStatus(deadLetterBefore, deadLetter),
   };
@@ -89,6 +90,14 @@ function driftFindings(
   if (replaced.length + changed.length === 0) return [];
   const reason = replaced.length > 0 ? "TopicMissing" : "TopicDrift";
   return [{ type: "DriftDetected", status: "True", reason, message: [...replaced, ...changed].join("; ") }];
+}
+
+/** A topic of ours that is only observed for a while is ours again after it, as long as it is the same one. */
+function former({ observed, ownership }: TopicFinding, before: AuditTopicStatus) {
+  const was = before.ownership === "Observed" ? before.formerOwnership : (before.ownership ?? "Created");
+  const kept = observed === undefined ? before.formerOwnership : ownership === "Observed" ? was : undefined;
+  const isSame = observed === undefined || observed.topicId === before.topicId;
+  return kept === undefined || !isSame ? {} : { formerOwnership: kept };
 }
 
 /** What was known stays where it was not got at. */
