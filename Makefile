@@ -1,6 +1,6 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink images \
+.PHONY: help setup demo test soak soak-all lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink images \
   cluster-up cluster-down e2e
 
 run := hack/node.sh
@@ -20,6 +20,11 @@ test: setup lint ## Check the code, then run every test on real servers
 
 soak: setup ## Streams under random faults for MINUTES (default 30); SEED repeats one. Fails on one event lost, doubled or altered
 	@$(run) node test/faults/run.ts --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+soak-all: soak crash-sweep ## The soak, the crash sweep, and every test that has a size, large: a night on two cores
+	@STREAM_EVENTS=200000 STREAM_FAULTS=16 QUICK_FAULTS=10 HOSTILE_BODIES=20000 TAMPER_ATTEMPTS=1000 FUZZ_RUNS=1000000 \
+	  MUTATIONS=0 ROTATIONS=20 ROTATION_CRASH_STEP=1 $(run) vitest run test/stream test/faults test/hostile test/tamper \
+	  test/fuzz test/tenancy test/sweep test/operator/rotation.test.ts operator/controllers/rotate-logins.test.ts
 
 lint: setup ## Format, types, code rules, import direction, unused code and dependencies
 	@$(run) hack/lint.sh

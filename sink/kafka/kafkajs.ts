@@ -56,7 +56,7 @@ class KafkaJsProtocol implements KafkaProtocol {
   }
 
   async joinGroup(coordinator: Broker, request: Parameters<KafkaProtocol["joinGroup"]>[1], timeoutMs: number) {
-    const link = await this.#connect(coordinator, "join");
+    const link = await this.#connect(coordinator, "group");
     const { groupId, memberId, protocolName, subscription } = request;
     const joining = link.broker.joinGroup({
       groupId,
@@ -76,7 +76,7 @@ class KafkaJsProtocol implements KafkaProtocol {
   }
 
   async syncGroup(coordinator: Broker, request: Parameters<KafkaProtocol["syncGroup"]>[1], timeoutMs: number) {
-    const link = await this.#connect(coordinator, "join");
+    const link = await this.#connect(coordinator, "group");
     const { groupId, generationId, memberId, assignments } = request;
     const groupAssignment = assignments.map((share) => ({
       memberId: share.memberId,
@@ -93,7 +93,8 @@ class KafkaJsProtocol implements KafkaProtocol {
   }
 
   async leaveGroup(coordinator: Broker, member: Parameters<KafkaProtocol["leaveGroup"]>[1], timeoutMs: number) {
-    const link = await this.#connect(coordinator, "group");
+    // Not behind a join that the coordinator holds back.
+    const link = await this.#connect(coordinator, "leave");
     const { groupId, memberId } = member;
     await call(link, timeoutMs, "LeaveGroup", link.broker.leaveGroup({ groupId, memberId }));
   }
@@ -105,6 +106,7 @@ class KafkaJsProtocol implements KafkaProtocol {
     offsets: ReadonlyMap<number, bigint>,
     timeoutMs: number,
   ) {
+    // Replicated before it is answered: no heartbeat may wait behind it.
     const link = await this.#connect(coordinator, "commit");
     const { groupId, generationId: groupGenerationId, memberId } = member;
     const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) }));

@@ -45,9 +45,12 @@ const answerMs = 5_000;
 /**
  * Membership of a consumer group by the classic protocol, eager: all partitions are given up before each rebalance.
  *
- * The clock of the session is ours: a heartbeat counts from when it was sent, so that we hold ourselves lost no later
- * than the coordinator does; what holds back its first answer for longer than that is not held against us. Handlers run one at a time. `revoked` has the rebalance timeout less one heartbeat; a
- * handler that needs longer is told `lost`, since the partitions may then be another's.
+ * The session is counted from the last answer, as in the Java client: from when that was asked for, a coordinator that
+ * takes half a session for its answers would be left by all its members, again and again. So we may hold ourselves a member
+ * for a while after the coordinator no longer does, which the epochs of the ledger make harmless.
+ *
+ * Handlers run one at a time. `revoked` has the rebalance timeout less one heartbeat; a handler that needs longer is told
+ * `lost`, since the partitions may then be another's.
  */
 export class GroupMembership {
   readonly #protocol: KafkaProtocol;
@@ -61,8 +64,8 @@ export class GroupMembership {
   #memberId = "";
   #generation: Generation | undefined;
   #lastHeartbeatMs = Number.NEGATIVE_INFINITY;
-  /** From when our session counts. */
-  #sessionFromMs = Number.NEGATIVE_INFINITY;
+  /** When the coordinator's last answer came that kept or made us a member. */
+  #answeredMs = Number.NEGATIVE_INFINITY;
   /** When one was sent, answered or not: the next is due an interval after, however long the answer takes. */
   #heartbeatSentMs = Number.NEGATIVE_INFINITY;
   /** Since when, and why, the coordinator cannot be reached. */
@@ -181,10 +184,8 @@ export class GroupMembership {
     const sentMs = performance.now();
     const member = { groupId, generationId, memberId, protocolName, assignments };
     const assignment = await this.#unlessLeaving(this.#protocol.syncGroup(coordinator, member, patience));
-    this.#lastHeartbeatMs = sentMs;
-    // The coordinator may have held the answer back for longer than a session, which begins with the answer. Whether it
-    // was ours in time a heartbeat tells, and it is due at once where the answer took longer than an interval.
-    this.#sessionFromMs = performance.now();
+    this.#answered(sentMs);
+    // Held back for longer than an interval perhaps, until the leader shared out: then a heartbeat is due at once.
     this.#heartbeatSentMs = sentMs;
     return {
       generationId,
@@ -227,7 +228,7 @@ export class GroupMembership {
   }
 
   #sessionLeftMs(): number {
-    return this.#sessionFromMs + this.#options.sessionTimeoutMs - performance.now();
+    return this.#answeredMs + this.#options.sessionTimeoutMs - performance.now();
   }
 
   async #heartbeat(generation: Generation): Promise<End | undefined> {
@@ -258,7 +259,7 @@ export class GroupMembership {
 
   #answered(sentMs: number): void {
     this.#lastHeartbeatMs = sentMs;
-    this.#sessionFromMs = sentMs;
+    this.#answeredMs = performance.now();
   }
 
   async #give(end: End, generation: Generation): Promise<void> {

@@ -114,7 +114,7 @@ class PlatformaticProtocol implements KafkaProtocol {
   async joinGroup(coordinator: Broker, request: Parameters<KafkaProtocol["joinGroup"]>[1], timeoutMs: number) {
     const { groupId, memberId, sessionTimeoutMs, rebalanceTimeoutMs, protocolName, subscription } = request;
     const protocols = [{ name: protocolName, metadata: subscription }];
-    const connection = await this.#connect(coordinator, "join");
+    const connection = await this.#connect(coordinator, "group");
     const answer = await call(
       connection,
       timeoutMs,
@@ -135,7 +135,7 @@ class PlatformaticProtocol implements KafkaProtocol {
 
   async syncGroup(coordinator: Broker, request: Parameters<KafkaProtocol["syncGroup"]>[1], timeoutMs: number) {
     const { groupId, generationId, memberId, protocolName, assignments } = request;
-    const connection = await this.#connect(coordinator, "join");
+    const connection = await this.#connect(coordinator, "group");
     const answer = await call(
       connection,
       timeoutMs,
@@ -170,7 +170,8 @@ class PlatformaticProtocol implements KafkaProtocol {
   }
 
   async leaveGroup(coordinator: Broker, member: Parameters<KafkaProtocol["leaveGroup"]>[1], timeoutMs: number) {
-    const connection = await this.#connect(coordinator, "group");
+    // Not behind a join that the coordinator holds back.
+    const connection = await this.#connect(coordinator, "leave");
     const members = [{ memberId: member.memberId, groupInstanceId: null }];
     const answer = await call(connection, timeoutMs, "LeaveGroup", leaveGroupV4.api, member.groupId, members);
     refuse(answer.errorCode, `Leaving group ${member.groupId}`);
@@ -189,6 +190,7 @@ class PlatformaticProtocol implements KafkaProtocol {
       committedLeaderEpoch: -1,
       committedMetadata: null,
     }));
+    // Replicated before it is answered: no heartbeat may wait behind it.
     const connection = await this.#connect(coordinator, "commit");
     const { groupId, generationId, memberId } = member;
     const answer = await call(

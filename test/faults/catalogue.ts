@@ -7,6 +7,7 @@ import { networks } from "./networks.ts";
 import { processes } from "./processes.ts";
 import { rivals } from "./rivals.ts";
 import { tables } from "./tables.ts";
+import { topics } from "./topics.ts";
 import { transactions } from "./transactions.ts";
 
 const all = {
@@ -18,6 +19,7 @@ const all = {
   ...networks,
   ...processes,
   ...logs,
+  ...topics,
   ...brokers,
 };
 

@@ -43,43 +43,49 @@ async function tablespaceFull(world: World): Promise<void> {
   world.say("The tablespace of the ids was full, and has room again");
 }
 
-/** 16 MiB a segment: enough for a start and a few thousand events. */
-const WAL_DISK_MB = 160;
+/** Besides the segments there are: three more. */
+const WAL_ROOM_MB = 48;
 
 /** Without room for its log the server ends all sessions, or itself (PANIC); it is started again once there is room. */
 async function walDiskFull(world: World): Promise<void> {
   const { current } = world.postgres;
   const own = join(realpathSync(join(current.dir, "data")), "pg_wal");
+  await current.stop();
   const { uid, gid } = statSync(own);
-  const disk = new SmallDisk(WAL_DISK_MB);
+  const [kilobytes = "0"] = execFileSync("du", ["-sk", own], { encoding: "utf8" }).split("\t");
+  const disk = new SmallDisk(WAL_ROOM_MB + Math.ceil(Number(kilobytes) / 1_024));
   chownSync(disk.path, uid, gid);
   const small = join(disk.path, "wal");
-  const moved = async (work: () => void) => {
-    await current.stop();
-    work();
-    await current.restart();
-  };
+  moveWal(own, small);
+  symlinkSync(small, own);
+  await current.restart();
   try {
-    await moved(() => {
-      execFileSync("cp", ["-a", own, small]);
-      rmSync(own, { recursive: true });
-      symlinkSync(small, own);
-    });
     await goesOn(world);
     const seen = outOfSpace(world);
     disk.fill();
-    await until("the server has no room for its log", 60_000, () => outOfSpace(world) > seen);
+    await until("the server has no room for its log", 60_000, async () => {
+      await withSuperuser(world, (client) => client.query(NEXT_SEGMENT)).catch(() => undefined);
+      return outOfSpace(world) > seen;
+    });
     await sleep(world.doses.outageMs);
   } finally {
     disk.free();
-    await moved(() => {
-      rmSync(own);
-      execFileSync("cp", ["-a", small, own]);
-    });
+    await current.stop();
+    rmSync(own);
+    moveWal(small, own);
+    await current.restart();
     disk.remove();
   }
   world.say("The disk of the server's log was full, and has room again");
   await goesOn(world);
+}
+
+/** Those kept for use again are used up soon. */
+const NEXT_SEGMENT = "SELECT pg_logical_emit_message(true, 'fault', 'filled'), pg_switch_wal()";
+
+function moveWal(from: string, to: string): void {
+  execFileSync("cp", ["-a", from, to]);
+  rmSync(from, { recursive: true });
 }
 
 /** Of a partitioned table the leaves have the bytes. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { goesOn, SESSION_TIMEOUT_MS, STORE_TIMEOUT_MS, until, type World } from "../stream/world.ts";
+import { goesOn, readProgress, SESSION_TIMEOUT_MS, STORE_TIMEOUT_MS, until, type World } from "../stream/world.ts";
 import type { Fault } from "./fault.ts";
 import type { Api, KafkaProxy } from "./kafka-proxy.ts";
 import type { Direction } from "./network.ts";
@@ -60,14 +60,31 @@ async function brokerIsSlow(world: World): Promise<void> {
   network.delayAnswers(ms);
   try {
     await world.sinks.add();
-    const tookMs = await goesOn(world, 120_000);
+    await sleep(SESSION_TIMEOUT_MS);
+    const tookMs = await claimsStand(world, 3 * SESSION_TIMEOUT_MS, 120_000);
+    await goesOn(world, 120_000);
     world.say(
-      `The broker took ${ms} ms for each answer, a rebalance among them; all was settled in ${Math.round(tookMs)} ms`,
+      `The broker took ${ms} ms for each answer; ${Math.round(tookMs)} ms later nobody left the group any more`,
     );
   } finally {
     network.heal();
   }
   await goesOn(world);
+}
+
+/** Waits until no partition was claimed anew for `ms`. */
+async function claimsStand(world: World, ms: number, withinMs: number): Promise<number> {
+  let epochs = "";
+  let sinceMs = performance.now();
+  return until(`no claim for ${ms} ms`, withinMs, async () => {
+    const now = [...(await readProgress(world))]
+      .map(([partition, { epoch }]) => `${partition}:${epoch}`)
+      .sort()
+      .join();
+    if (now !== epochs) sinceMs = performance.now();
+    epochs = now;
+    return performance.now() - sinceMs >= ms;
+  });
 }
 
 /** A transaction takes longer than a rebalance may wait for it, while sinks come. */

@@ -8,7 +8,7 @@ import { produceEvents } from "../support/produce.ts";
 import { sharedServers } from "../support/servers.ts";
 
 const { kafka, postgres15 } = sharedServers();
-/** `make soak` raises it. */
+/** `make soak-all` raises it. */
 const ROTATIONS = Number(process.env["ROTATIONS"] ?? 2);
 
 /** Events come in all the time; logins come and go under the sinks. */

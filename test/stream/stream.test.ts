@@ -9,24 +9,28 @@ import { Random } from "./random.ts";
 import { runStream, type StreamOptions } from "./stream.ts";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
-const EVENTS = Number(process.env["STREAM_EVENTS"] ?? 200_000);
+/** `make soak-all` takes 200,000 through all of them. */
+const EVENTS = Number(process.env["STREAM_EVENTS"] ?? 30_000);
+const FAULTS = Number(process.env["STREAM_FAULTS"] ?? 5);
+
+const schedule = new Random(SEED).shuffle(fullSchedule);
 
 // Without a fault there is nothing to show; with each of them no event may be lost, doubled or altered.
 test.for<{ name: string; options: Pick<StreamOptions, "events" | "faults" | "client"> & { major: 15 | 18 } }>([
   {
-    name: `${EVENTS} events through every fault`,
-    options: { events: EVENTS, faults: fullSchedule, client: "platformatic", major: 18 },
+    name: `${EVENTS} events through ${FAULTS} faults of the transaction`,
+    options: { events: EVENTS, faults: schedule.slice(0, FAULTS), client: "platformatic", major: 18 },
   },
   {
     name: "a short stream through the other Kafka client and the other PostgreSQL",
     options: {
-      events: 20_000,
-      faults: ["zombie", "commitAnswerLost", "setBack", "postgresKilled"],
+      events: 8_000,
+      faults: ["commitAnswerLost", "setBack"],
       client: "kafkajs",
       major: 15,
     },
   },
-])(`$name (SEED=${SEED})`, { timeout: 600_000 }, async ({ options: { major, ...options } }) => {
+])(`$name (SEED=${SEED})`, { timeout: 600_000 + 10 * EVENTS }, async ({ options: { major, ...options } }) => {
   mkdirSync(stateFolder, { recursive: true });
   const dir = mkdtempSync(join(stateFolder, "stream-"));
   const [bootstrapServers = ""] = sharedServers().kafka.bootstrapServers;
@@ -39,8 +43,7 @@ test.for<{ name: string; options: Pick<StreamOptions, "events" | "faults" | "cli
   const story: string[] = [];
   const say = (line: string) => story.push(line);
   const log = { bootstrapServers, sinkBootstrapServers: [bootstrapServers], brokers: [] };
-  const faults = new Random(SEED).shuffle(options.faults);
-  const result = await runStream({ ...options, faults, perSecond: 2_000, seed: SEED, log, postgres, dir, say });
+  const result = await runStream({ ...options, perSecond: 2_000, seed: SEED, log, postgres, dir, say });
 
   const { verdict, verified, problems } = result;
   const context = `Seed ${SEED}, files in ${dir}\n${story.join("\n")}`;
