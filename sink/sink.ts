@@ -27,6 +27,8 @@ export interface SinkDeps {
   readonly log: Logger;
   /** Which pod this is: the Kafka client id. */
   readonly instance: string;
+  /** How often it is looked whether the topic is still the one that was opened. Default 30 s. */
+  readonly topicIdCheckMs?: number;
 }
 
 /** A sink from start to end; `stop` drains it. */
@@ -161,7 +163,8 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
   state.ready = true;
   log.info({ topic: config.source.topic, topicId, groupId: config.source.groupId }, "Audit system initialized");
 
-  const watched = watchTopicId(reader, topicId, log, state.stopping.signal);
+  const { topicIdCheckMs = TOPIC_ID_CHECK_MS } = deps;
+  const watched = watchTopicId(reader, topicId, topicIdCheckMs, log, state.stopping.signal);
   void followEndOffsets(reader, partitions, log, signal);
   const drained = consumer.run().then(() => true);
   if (await Promise.race([drained, watched, aborted(signal)])) log.info({}, "Drained");
@@ -197,10 +200,16 @@ async function openExpected(reader: EventLogReader, { topic, topicId: expected }
 }
 
 /** Rejects once the topic is another one: its offsets mean something else, so only a new start with the new id is right. */
-async function watchTopicId(reader: EventLogReader, topicId: string, log: Logger, signal: AbortSignal): Promise<never> {
+async function watchTopicId(
+  reader: EventLogReader,
+  topicId: string,
+  everyMs: number,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<never> {
   for (;;) {
     try {
-      await sleep(TOPIC_ID_CHECK_MS, undefined, { signal });
+      await sleep(everyMs, undefined, { signal });
     } catch {
       // Stopping: the consumer decides when it is over.
       return new Promise<never>(() => undefined);
@@ -244,6 +253,8 @@ async function close(state: State, admin: AdminServer): Promise<void> {
   state.ready = false;
   state.stopping.abort();
   state.abandon.abort();
+  // A reader that is closed answers at once: who went on asking would let nothing else of the process run.
+  state.consumer?.stop();
   await state.reader?.leave().catch(() => undefined);
   await state.reader?.close().catch(() => undefined);
   await state.writer?.close().catch(() => undefined);
