@@ -56,6 +56,14 @@ describe("an answer of the server", () => {
     expect(toStoreError(answer("23505", "my_own_key")).kind).toBe("Infrastructure");
   });
 
+  test.for(["GetNewTransactionId", "GetNewMultiXactId"])(
+    "54000 is a server that stands still where %s says it, and no event's fault",
+    (routine) => {
+      expect(toStoreError(Object.assign(answer("54000"), { routine })).kind).toBe("Infrastructure");
+      expect(toStoreError(Object.assign(answer("54000"), { routine: "index_form_tuple_context" })).kind).toBe("Poison");
+    },
+  );
+
   test("23514 is a missing month without a constraint's name, and a changed table with one", () => {
     expect(toStoreError(answer("23514")).kind).toBe("MissingMonth");
     expect(toStoreError(answer("23514", "events_check")).kind).toBe("Infrastructure");
