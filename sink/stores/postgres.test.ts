@@ -430,6 +430,23 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
     expect(await claimOne(store)).toMatchObject({ nextOffset: 0n });
   });
 
+  test("a trigger that silently leaves ids out keeps the events out, too: they could be stored twice", async () => {
+    newTopic();
+    const store = await ledger();
+    const position = await claimOne(store);
+    const admin = await database.connect(server.superuser);
+    await admin.query("CREATE FUNCTION audit.forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    await admin.query(
+      "CREATE TRIGGER forget BEFORE INSERT ON audit.event_ids FOR EACH ROW EXECUTE FUNCTION audit.forget()",
+    );
+    const refused = await failure(store.write(plan(part(position, [eventItem(0, unique())]))));
+    await admin.query("DROP TRIGGER forget ON audit.event_ids");
+    await admin.query("DROP FUNCTION audit.forget");
+    await admin.end();
+    expect(refused.kind).toBe("Mispredicted");
+    expect(await claimOne(store)).toMatchObject({ nextOffset: 0n });
+  });
+
   test("an id ledger whose column somebody made text is infrastructure, no crash and no conflict", async () => {
     newTopic();
     const store = await ledger();

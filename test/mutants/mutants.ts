@@ -143,8 +143,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "ids in the order of arrival: two writers deadlock",
     file: STATEMENTS,
-    search: "\n      ORDER BY key`",
-    replace: "`",
+    search: "\n        ORDER BY key\n",
+    replace: "\n",
     tests: ["sink/stores/postgres.test.ts"],
   },
   {
