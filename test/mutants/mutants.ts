@@ -218,6 +218,13 @@ export const mutants: readonly Mutant[] = [
     tests: ["operator/external/quote.test.ts"],
   },
   {
+    name: "password in SQL text",
+    file: "operator/external/postgres-ledger.ts",
+    search: "scramVerifier(required(passwords?.[login], login))",
+    replace: "required(passwords?.[login], login)",
+    tests: ["test/operator/canary.test.ts"],
+  },
+  {
     name: "the old login is taken away before the new one has a password",
     file: "operator/plan/login-rotation.ts",
     search: "if (at === undefined) return Number.POSITIVE_INFINITY;",

@@ -15,8 +15,9 @@ export interface Places {
 const KINDS = ["AuditPipeline", "AuditTopic", "Event", "ConfigMap", "Deployment", "Pod", "ServiceAccount"];
 
 /**
- * Every place that holds one of the secrets, in clear, as base64, as hex or as part of a URL: empty is what is wanted. Arguments of all processes
- * are looked through too. The environment of a sink holds its own login; only the same user can read that.
+ * Every place that holds one of the secrets, in clear, as base64 (also in the middle of what is encoded), as hex or as part of a URL: empty is
+ * what is wanted. Arguments of all processes are looked through too. The environment of a sink holds its own login; only
+ * the same user can read that.
  */
 export async function leaks(secrets: readonly string[], { store, files = [], texts = [] }: Places): Promise<string[]> {
   const needles = secrets.flatMap(formsOf);
@@ -37,8 +38,27 @@ export async function leaks(secrets: readonly string[], { store, files = [], tex
 
 const formsOf = (secret: string): string[] => {
   const bytes = Buffer.from(secret);
-  return [secret, bytes.toString("base64").replace(/=+$/, ""), bytes.toString("hex"), encodeURIComponent(secret)];
+  const encoded = [0, 1, 2].flatMap((before) => [
+    base64After(before, bytes, "base64"),
+    base64After(before, bytes, "base64url"),
+  ]);
+  return [...new Set([secret, ...encoded, bytes.toString("hex"), encodeURIComponent(secret)])];
 };
+
+/** Base64 takes three bytes at a time: what it makes of a text depends on where it stands. What its neighbours decide is left out. */
+function base64After(before: number, bytes: Buffer, encoding: "base64" | "base64url"): string {
+  const text = Buffer.concat([Buffer.alloc(before), bytes])
+    .toString(encoding)
+    .replace(/=+$/, "");
+  const sure = Math.floor(((before + bytes.length) * 8) / 6);
+  return text.slice(Math.ceil((before * 8) / 6), sure);
+}
+
+/** A line out of the middle of a PEM file: enough to tell it by, in whatever it is quoted. */
+export function middleOfPem(pem: string): string {
+  const lines = pem.split("\n").filter((line) => line !== "" && !line.startsWith("-----"));
+  return lines[Math.floor((lines.length - 1) / 2)] ?? "";
+}
 
 function filesIn(path: string): string[] {
   if (!existsSync(path)) return [];
