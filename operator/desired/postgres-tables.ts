@@ -121,8 +121,8 @@ export function ledgerTables(schema: string): readonly string[] {
       forgotten_at timestamptz
     )`,
     // One drop of a month at a time, also where two operators each think they lead.
-    `CREATE UNIQUE INDEX IF NOT EXISTS dropped_months_open ON ${schema}.dropped_months (table_name, from_time, to_time)
-      WHERE dropped_at IS NULL`,
+    `CREATE UNIQUE INDEX IF NOT EXISTS dropped_months_open ON ${schema}.dropped_months
+      (table_name, from_time, to_time, dropped_at) NULLS NOT DISTINCT`,
     `CREATE TABLE IF NOT EXISTS ${schema}.dropped_ranges (
       drop_id uuid NOT NULL,
       topic_id uuid NOT NULL,

@@ -124,7 +124,7 @@ async function begin(client: ClientBase, target: LedgerTarget, month: MonthTable
   await client.query(
     `INSERT INTO ${drops} (id, table_name, from_time, to_time, retention_months, begun_at)
      VALUES (gen_random_uuid(), $1, $2, $3, $4, now())
-     ON CONFLICT (table_name, from_time, to_time) WHERE dropped_at IS NULL
+     ON CONFLICT (table_name, from_time, to_time, dropped_at)
      DO UPDATE SET retention_months = excluded.retention_months`,
     [...keyOf(month), months],
   );
