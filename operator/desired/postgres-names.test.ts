@@ -21,7 +21,9 @@ describe("ledgerNames", () => {
       schema: "audit",
       owner: "team-a_payments_owner",
       writer: "team-a_payments_writer",
+      otherWriter: "team-a_payments_writer_b",
       reader: "team-a_payments_reader",
+      otherReader: "team-a_payments_reader_b",
     });
   });
 
