@@ -138,12 +138,14 @@ async function underFaults(
       signal: over.signal,
     });
   })();
-  const churning = churn ? comeAndGo(world, over.signal) : undefined;
+  let churning: Promise<void> | undefined;
   const watching = watchCommits(world, world.topics.source, over.signal);
   try {
     await until("the sinks settle their first records", 180_000, async () =>
       [...(await readProgress(world)).values()].some(({ nextOffset }) => nextOffset > 0),
     );
+    // Before that, on a slow machine, none would live for long enough to begin.
+    if (churn) churning = comeAndGo(world, over.signal);
     for (const step of chosen) {
       problems.push(...(typeof step === "string" ? await alone(world, step) : await together(world, step)));
       await sleep(random.between(500, 2_000));
