@@ -40,8 +40,8 @@ export const fullSchedule: readonly (keyof typeof transactions)[] = [
 ];
 
 /** How long another sink may take to write where a frozen one left off. */
-const SUCCESSOR_MS = 30_000;
-const TRAP_MS = 30_000;
+const SUCCESSOR_MS = 60_000;
+const TRAP_MS = 60_000;
 const HOLDS_LOCKS: readonly Trap[] = ["AfterIds", "BeforeCommit"];
 
 /** Holds the next sink that gets to the trap. The connection is held before the sink is stopped, so it is stopped there. */
@@ -165,7 +165,7 @@ async function setBack(world: World): Promise<void> {
     [...progress.values()].reduce((sum, { nextOffset }) => sum + nextOffset, 0);
   await until(
     "1000 more offsets are settled",
-    30_000,
+    120_000,
     async () => settled(await readProgress(world)) > settled(before) + 1_000,
   );
 
@@ -214,12 +214,12 @@ async function deadLettersUnwritable(world: World): Promise<void> {
   const reached = async (of: number) => (await readProgress(world)).get(of)?.nextOffset ?? 0;
   await until(
     "the partition gets to the poison",
-    30_000,
+    90_000,
     async () => (await reached(partition)) >= acknowledged.offset,
   );
 
   const others = await topics.ends();
-  const tookMs = await until("the other partitions go on meanwhile", 30_000, async () => {
+  const tookMs = await until("the other partitions go on meanwhile", 90_000, async () => {
     const progress = await readProgress(world);
     return others.every((end, other) => other === partition || (progress.get(other)?.nextOffset ?? 0) >= end);
   });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { zstdCompress, zstdDecompress } from "node:zlib";
 import { Admin } from "@platformatic/kafka";
@@ -42,6 +43,8 @@ export interface DeadLetter {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+const LOOK_EVERY_MS = 250;
+const MADE_WITHIN_LOOKS = 240;
 const MAX_MESSAGE_BYTES = 1_048_576;
 const DEAD_LETTER_MAX_BYTES = MAX_MESSAGE_BYTES + 65_536;
 
@@ -67,6 +70,8 @@ export async function createTopics(
     { name: "retention.ms", value: "-1" },
   ];
   await admin.createTopics({
+    // Its wait gives up on a broker that has not heard of the topic yet; asking for the id waits, too.
+    waitForLeaders: false,
     topics: [
       { topic: name, numPartitions: partitionsAtFirst, replicationFactor, configEntries: [appendTime] },
       { topic: deadLetters, numPartitions: 1, replicationFactor, configEntries },
@@ -151,12 +156,17 @@ function byPartition(partitions: number, found: readonly (readonly [partition: n
   return Array.from({ length: partitions }, (_, partition) => offsets.get(partition) ?? -1);
 }
 
+/** Waits until both the topic's id and the leaders of its partitions are known. */
 async function readTopicId(bootstrapServers: string, topic: string): Promise<string> {
   const admin = new Admin({ clientId: "stream-test", bootstrapBrokers: bootstrapServers.split(",") });
   try {
-    const id = (await admin.metadata({ topics: [topic] })).topics.get(topic)?.id;
-    if (id === undefined) throw new Error(`Kafka gave no id for topic ${topic}`);
-    return id;
+    for (let look = 0; look < MADE_WITHIN_LOOKS; look += 1) {
+      const metadata = await admin.metadata({ topics: [topic] }).catch(() => undefined);
+      const found = metadata?.topics.get(topic);
+      if (found !== undefined && Object.values(found.partitions).every(({ leader }) => leader >= 0)) return found.id;
+      await sleep(LOOK_EVERY_MS);
+    }
+    throw new Error(`Kafka gave no id and leaders for topic ${topic}`);
   } finally {
     await admin.close();
   }
