@@ -91,10 +91,7 @@ function destroy(target: Target): Step[] {
         ? []
         : [
             {
-              item:
-                databaseIs(target) === "Gone"
-                  ? gone("PostgresDatabase", database)
-                  : deleted("PostgresDatabase", database),
+              item: deleted("PostgresDatabase", database),
               ...(databaseIs(target) === "Ours" && { action: { kind: "DropDatabase", database } }),
             },
           ];
@@ -120,7 +117,7 @@ function retain(target: Target, { database: policy, unless = UNCONFIRMED }: Tear
 
 /** Gone already counts as deleted; a schema of somebody else is not among the items. */
 function dropSchema(target: Target, schema: string, item: LedgerItem): Step[] {
-  if (target.observed.schema === undefined) return [{ item: gone(item.kind, item.name) }];
+  if (target.observed.schema === undefined) return [{ item }];
   return schemaIsOurs(target) ? [{ item, action: { kind: "DropSchema", schema } }] : [];
 }
 
@@ -128,7 +125,7 @@ function dropRole({ names, identity, observed }: Target, kind: LedgerRole | Othe
   const role = names[kind];
   const found = observed.roles[kind];
   const item = deleted("PostgresRole", role);
-  if (found === undefined) return isSecond(role) ? [] : [{ item: gone(item.kind, role) }];
+  if (found === undefined) return isSecond(role) ? [] : [{ item }];
   if (!isOwn(found.marker, identity)) return [];
   return [{ item, action: { kind: kind === "owner" ? "DropRole" : "DropLogin", role } }];
 }
@@ -172,6 +169,7 @@ const deleted = (kind: LedgerItem["kind"], name: string): LedgerItem => ({
   reason: "deletionPolicy is Delete",
 });
 
+/** Of what was to be kept. What was to go may have gone in a try that was cut short: nobody can tell, and it is as wanted. */
 const gone = (kind: LedgerItem["kind"], name: string): LedgerItem => ({
   kind,
   name,

@@ -18,7 +18,10 @@ const unique = (items: readonly unknown[]) => [...new Set(items.map(String))].so
 
 test("every query of docs/queries.sql is asked here, and every index of the ledger serves one", () => {
   expect(unique([...cases.map(({ name }) => name), COUNTS_ALL])).toEqual(unique(queries.map(({ name }) => name)));
-  expect(unique(cases.flatMap(({ indexes }) => (indexes === "any" ? [] : indexes)))).toEqual(unique(LEDGER_INDEXES));
+  expect(unique(cases.flatMap(({ indexes }) => (indexes === "any" ? [] : indexes)))).toEqual(
+    // By this one the verifier and a retention drop find their place, not an investigator.
+    unique(LEDGER_INDEXES.filter((name) => name !== "dropped_ranges_position")),
+  );
 });
 
 describe.each(["postgres15", "postgres18"] as const)("an investigator on %s", (major) => {
