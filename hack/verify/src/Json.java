@@ -60,7 +60,7 @@ final class Json {
     }
 
     private Map<String, Object> object(int depth) {
-        Map<String, Object> members = new LinkedHashMap<>();
+        Members members = new Members();
         expect('{');
         if (closes('}')) return members;
         do {
@@ -68,10 +68,17 @@ final class Json {
             String name = string();
             space();
             expect(':');
-            members.put(name, value(depth + 1));
+            Object hidden = members.put(name, value(depth + 1));
+            if (hidden != null && refusedByJsonb(hidden)) members.hidesRefused = true;
             space();
         } while (continues('}'));
         return members;
+    }
+
+    /** jsonb reads every value, also one that a later member of the same name hides. */
+    private static final class Members extends LinkedHashMap<String, Object> {
+        private static final long serialVersionUID = 1;
+        private boolean hidesRefused;
     }
 
     private List<Object> array(int depth) {
@@ -199,6 +206,7 @@ final class Json {
         if (value instanceof Beyond) return true;
         if (value instanceof BigDecimal number) return Math.abs((long) number.precision() - number.scale()) > 5_000 || number.precision() > 5_000;
         if (value instanceof List<?> items) return items.stream().anyMatch(item -> refusedByJsonb(item, depth + 1));
+        if (value instanceof Members object && object.hidesRefused) return true;
         if (value instanceof Map<?, ?> members) {
             return members.entrySet().stream()
                     .anyMatch(entry -> refused(entry.getKey().toString()) || refusedByJsonb(entry.getValue(), depth + 1));

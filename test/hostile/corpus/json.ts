@@ -129,6 +129,8 @@ const TAKEN: Readonly<Record<string, string>> = {
   "names of methods": '{"toString":null,"valueOf":1,"hasOwnProperty":false,"then":1}',
   "name with NUL": String.raw`{"\u0000":1}`,
   "name with a lone surrogate": String.raw`{"\ud800":1}`,
+  "lone surrogate under a name that comes again": String.raw`{"a":"\udfff","a":"b"}`,
+  "number beyond numeric under a name that comes again": `{"a":[1e200000],"a":1}`,
   "name of 60 000 characters": `{"${"n".repeat(60_000)}":1}`,
   "more members after it": '1,"y":2',
   "another actor after it": '1,"actor":{"id":"mallory"}',
