@@ -192,9 +192,14 @@ type Sink = z.output<typeof sink>;
 const serverOf = ({ backendRef, connection }: Sink["postgres"]) =>
   connection === undefined ? (backendRef?.name ?? "default") : `${connection.host}:${connection.port}`;
 
-const celServerOf = (sink: string) =>
-  `(has(${sink}.postgres.connection) ? ${sink}.postgres.connection.host + ':' + string(${sink}.postgres.connection.port) : ` +
-  `(has(${sink}.postgres.backendRef) ? ${sink}.postgres.backendRef.name : 'default'))`;
+const celBackend = (sink: string) =>
+  `(has(${sink}.postgres.backendRef) ? ${sink}.postgres.backendRef.name : 'default')`;
+
+/** Field by field: an API server counts a text put together of two as one of any length, and refuses the rule. */
+const CEL_SAME_SERVER =
+  "(has(a.postgres.connection) ? has(b.postgres.connection) && a.postgres.connection.host == b.postgres.connection.host && " +
+  "a.postgres.connection.port == b.postgres.connection.port : " +
+  `!has(b.postgres.connection) && ${celBackend("a")} == ${celBackend("b")})`;
 
 /** Without a database of its own, a sink has the pipeline's default database, all of it. */
 function shareLedger(a: Sink["postgres"], b: Sink["postgres"]): boolean {
@@ -205,7 +210,7 @@ function shareLedger(a: Sink["postgres"], b: Sink["postgres"]): boolean {
 export const sinks = withRules(z.array(sink).min(1).max(10), {
   kind: "Value",
   cel:
-    `self.all(a, self.all(b, a.name == b.name || ${celServerOf("a")} != ${celServerOf("b")} || ` +
+    `self.all(a, self.all(b, a.name == b.name || !${CEL_SAME_SERVER} || ` +
     "(has(a.postgres.database) ? a.postgres.database : '') != (has(b.postgres.database) ? b.postgres.database : '') || " +
     "(has(a.postgres.database) && a.postgres.schema != b.postgres.schema)))",
   message:
