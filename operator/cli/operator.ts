@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { hostname } from "node:os";
 import { collectDefaultMetrics, Registry } from "@prometheus-io/client";
 import type { Logger } from "pino";
+import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import { loadOperatorConfig, type OperatorConfig } from "../config.ts";
 import { FIELD_MANAGER } from "../controllers/field-manager.ts";
 import { type Connection, connectKubernetes, KubeConfigError } from "../kubernetes/connect.ts";
@@ -13,7 +14,6 @@ import { serveHealth } from "../runtime/health-server.ts";
 import { controllerMetrics } from "../runtime/metrics.ts";
 import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import { type RunningController, runController } from "../runtime/run-controller.ts";
-import { pausedAnnotation } from "../standalone/standalone.ts";
 import type { MakeControllers } from "./controllers.ts";
 import { Failure } from "./failure.ts";
 import { operatorLog, warnOfMissingBackends } from "./operator-log.ts";
@@ -99,7 +99,7 @@ async function work(
   try {
     leading.controllers = reconcilers.map((reconciler) =>
       runController(reconciler, {
-        ...{ store, log, signal, pausedAnnotation, concurrency, namespaces },
+        ...{ store, log, signal, pausedAnnotation: ANNOTATIONS.paused, concurrency, namespaces },
         metrics: metrics(reconciler.kind.toLowerCase(), concurrency),
       }),
     );

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { eventName, microTime } from "../runtime/event-name.ts";
 import { AlreadyExistsError, type EventDraft, type KubeObject } from "../runtime/object-store.ts";
 import type { ApiClient } from "./api-client.ts";
 import { apiVersionOf, kinds, pathOf } from "./kinds.ts";
@@ -50,21 +50,13 @@ function eventObject(event: EventDraft, fieldManager: string, eventTime: string)
   return {
     apiVersion: kinds.Event.apiVersion,
     kind: "Event",
-    metadata: { name: nameOf(event), namespace: regarding.namespace },
+    metadata: { name: eventName(event), namespace: regarding.namespace },
     eventTime,
     reportingController: `auditpipeline.io/${fieldManager}`,
     reportingInstance: (process.env["POD_NAME"] ?? fieldManager).slice(0, 128),
     regarding: { ...regarding, ...(apiVersion === undefined ? {} : { apiVersion }) },
     ...{ type, reason, action, note: shortened(note) },
   };
-}
-
-/** The same for the same (regarding, reason, note), so that a repetition finds the first. */
-function nameOf({ regarding, reason, note }: EventDraft): string {
-  const hash = createHash("sha256")
-    .update(JSON.stringify([regarding.uid, regarding.kind, reason, note]))
-    .digest("hex");
-  return `${regarding.name.slice(0, 200).replace(/[-.]+$/, "")}.${hash.slice(0, 16)}`;
 }
 
 function shortened(note: string): string {
@@ -76,5 +68,3 @@ function shortened(note: string): string {
     .toString()
     .replace(/\uFFFD$/, "")}…`;
 }
-
-const microTime = (time: Date) => time.toISOString().replace("Z", "000Z");

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { sleep } from "../runtime/backoff.ts";
+import { microTime } from "../runtime/event-name.ts";
 import { AlreadyExistsError, ConflictError, type KubeObject, type ObjectStore } from "../runtime/object-store.ts";
 
 /** coordination.k8s.io/v1 Lease, as far as an election uses it. */
@@ -125,7 +126,7 @@ class Election {
     const found = await store.get<Lease>({ kind: "Lease", namespace, name });
     if (found === undefined) {
       const metadata = { name, namespace };
-      const spec = { ...this.#spec(), acquireTime: microTime(), leaseTransitions: 0 };
+      const spec = { ...this.#spec(), acquireTime: microTime(new Date()), leaseTransitions: 0 };
       this.#held = await store.create<Lease>({ ...LEASE, metadata, spec });
       return true;
     }
@@ -137,7 +138,7 @@ class Election {
     const silentMs = performance.now() - this.#seen.at;
     const free = holderIdentity === "" || holderIdentity === identity;
     if (!free && silentMs < leaseDurationSeconds * 1_000) return false;
-    await this.#write({ ...this.#spec(), acquireTime: microTime(), leaseTransitions: leaseTransitions + 1 });
+    await this.#write({ ...this.#spec(), acquireTime: microTime(new Date()), leaseTransitions: leaseTransitions + 1 });
     return true;
   }
 
@@ -153,7 +154,7 @@ class Election {
 
   #spec() {
     const { identity, leaseSeconds } = this.#options;
-    return { holderIdentity: identity, leaseDurationSeconds: leaseSeconds, renewTime: microTime() };
+    return { holderIdentity: identity, leaseDurationSeconds: leaseSeconds, renewTime: microTime(new Date()) };
   }
 
   /** Whether it worked; a server that does not answer, or a write that came too late, is no. */
@@ -187,5 +188,3 @@ async function within(ms: number, work: Promise<boolean>): Promise<boolean> {
 }
 
 const jittered = (ms: number) => ms * (1 + 0.2 * Math.random());
-
-const microTime = () => new Date().toISOString().replace("Z", "000Z");

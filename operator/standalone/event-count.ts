@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { eventName, microTime } from "../runtime/event-name.ts";
 import type { EventDraft, KubeObject } from "../runtime/object-store.ts";
 import { kinds } from "./kinds.ts";
 
@@ -24,7 +24,7 @@ export function countEvent(
   events: readonly KubeObject[],
   now: Date,
 ): { object: CountedEvent; expired: KubeObject[] } {
-  const name = nameOf(draft);
+  const name = eventName(draft);
   const before = events.find(
     ({ metadata }) => metadata.name === name && metadata.namespace === draft.regarding.namespace,
   );
@@ -32,11 +32,11 @@ export function countEvent(
   const object: CountedEvent = {
     ...((before as CountedEvent | undefined) ?? fresh(draft, name, now)),
     action: draft.action,
-    series: { count: count + 1, lastObservedTime: microseconds(now) },
+    series: { count: count + 1, lastObservedTime: microTime(now) },
   };
   const others = events.filter((event) => event !== before) as CountedEvent[];
   const byAge = others.sort((a, b) => (a.series.lastObservedTime < b.series.lastObservedTime ? 1 : -1));
-  const oldest = microseconds(new Date(now.getTime() - maxAgeMs));
+  const oldest = microTime(new Date(now.getTime() - maxAgeMs));
   const expired = byAge.filter(({ series }, index) => index >= maxEvents - 1 || series.lastObservedTime < oldest);
   return { object, expired };
 }
@@ -48,16 +48,7 @@ function fresh(draft: EventDraft, name: string, now: Date): CountedEvent {
     // The store gives uid, version and creation time.
     metadata: { name, namespace: draft.regarding.namespace } as KubeObject["metadata"],
     ...draft,
-    eventTime: microseconds(now),
-    series: { count: 0, lastObservedTime: microseconds(now) },
+    eventTime: microTime(now),
+    series: { count: 0, lastObservedTime: microTime(now) },
   };
 }
-
-function nameOf({ regarding, reason, note }: EventDraft): string {
-  const hash = createHash("sha256")
-    .update(JSON.stringify([regarding.uid, regarding.kind, reason, note]))
-    .digest("hex");
-  return `${regarding.name.slice(0, 200).replace(/[-.]+$/, "")}.${hash.slice(0, 16)}`;
-}
-
-const microseconds = (time: Date) => time.toISOString().replace("Z", "000Z");
