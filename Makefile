@@ -22,7 +22,7 @@ soak: setup ## Streams under random faults for MINUTES (default 30); SEED repeat
 	@$(run) node test/faults/run.ts --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 soak-all: soak crash-sweep ## The soak, the crash sweep, and every test that has a size, large: a night on two cores
-	@STREAM_EVENTS=200000 STREAM_FAULTS=16 QUICK_FAULTS=10 HOSTILE_BODIES=20000 TAMPER_ATTEMPTS=1000 FUZZ_RUNS=1000000 \
+	@SEED=$(or $(SEED),$(shell date +%s)) STREAM_EVENTS=200000 STREAM_FAULTS=16 QUICK_FAULTS=10 HOSTILE_BODIES=20000 TAMPER_ATTEMPTS=1000 FUZZ_RUNS=1000000 \
 	  MUTATIONS=0 ROTATIONS=20 ROTATION_CRASH_STEP=1 $(run) vitest run test/stream test/faults test/hostile test/tamper \
 	  test/fuzz test/tenancy test/sweep test/operator/rotation.test.ts operator/controllers/rotate-logins.test.ts
 

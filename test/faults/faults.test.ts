@@ -5,10 +5,9 @@ import { startPostgres } from "../../hack/servers/postgres.ts";
 import { stateFolder } from "../../hack/servers/registry.ts";
 import { Random } from "../stream/random.ts";
 import { runStream } from "../stream/stream.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
 import { type FaultName, faults } from "./catalogue.ts";
-
-const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 
 /** Of those that are over within seconds; all others are left to `make soak` and to test/stream. */
 const MOST = Number(process.env["QUICK_FAULTS"] ?? 6);

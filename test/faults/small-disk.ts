@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { identify } from "../../hack/servers/process.ts";
 
+/** Not the run's own temporary folder: a run that is killed leaves its mount where the next one finds it. */
+const PLACE = "/tmp";
 const PREFIX = "audit-pipeline-disk-";
 
 /** A file system of a few megabytes, in memory, that can be filled to the last byte. Needs root on Linux. */
@@ -13,7 +14,7 @@ export class SmallDisk {
 
   constructor(megabytes: number) {
     unmountLeftovers();
-    this.path = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    this.path = mkdtempSync(join(PLACE, `${PREFIX}${process.pid}-`));
     this.#ballast = join(this.path, "ballast");
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m,mode=0777`, "tmpfs", this.path]);
   }
@@ -64,12 +65,12 @@ function unmountLeftovers(): void {
   const mounted = readFileSync("/proc/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[1] ?? "")
-    .filter((path) => dirname(path) === tmpdir() && basename(path).startsWith(PREFIX));
-  const names = readdirSync(tmpdir()).filter((name) => name.startsWith(PREFIX));
+    .filter((path) => dirname(path) === PLACE && basename(path).startsWith(PREFIX));
+  const names = readdirSync(PLACE).filter((name) => name.startsWith(PREFIX));
   for (const name of names) {
     const pid = Number(/^\d+/.exec(name.slice(PREFIX.length))?.[0]);
     if (identify(pid) !== undefined) continue;
-    const path = join(tmpdir(), name);
+    const path = join(PLACE, name);
     if (mounted.includes(path)) unmount(path);
     else rmdirSync(path);
   }

@@ -12,7 +12,8 @@ import {
   link,
   genesis as referenceGenesis,
 } from "../support/reference-chain.ts";
-import { fuzzRuns, SEED, seeded, tries } from "./runs.ts";
+import { SEED } from "../support/seed.ts";
+import { fuzzRuns, seeded, tries } from "./runs.ts";
 
 const RUNS = fuzzRuns(500);
 const TOPIC = "01234567-89ab-cdef-0123-456789abcdef";

@@ -4,7 +4,8 @@ import { again, mutant } from "../hostile/generate.ts";
 import { judge, type Rules } from "../hostile/oracle.ts";
 import { type HostileRecord, MAX_SIZE, TENANT } from "../hostile/record.ts";
 import { encodeHeaders, eventKey, isBinaryMode, recordHash } from "../support/reference-chain.ts";
-import { fuzzRuns, SEED, seeded, tries } from "./runs.ts";
+import { SEED } from "../support/seed.ts";
+import { fuzzRuns, seeded, tries } from "./runs.ts";
 
 // The codec by itself: millions of records where Kafka and PostgreSQL would take thousands.
 

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { ledgerNames } from "../../operator/desired/postgres-names.ts";
 import { sinkNames } from "../../operator/desired/sink-names.ts";
 import type { Random } from "../stream/random.ts";
-import { fuzzRuns, SEED, seeded, tries } from "./runs.ts";
+import { SEED } from "../support/seed.ts";
+import { fuzzRuns, seeded, tries } from "./runs.ts";
 
 const RUNS = fuzzRuns(20_000);
 

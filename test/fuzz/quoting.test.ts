@@ -2,8 +2,9 @@ import { expect, test } from "vitest";
 import { identifier, literal } from "../../operator/external/quote.ts";
 import type { Random } from "../stream/random.ts";
 import { asSuperuser } from "../support/ledger.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
-import { fuzzRuns, SEED, seeded } from "./runs.ts";
+import { fuzzRuns, seeded } from "./runs.ts";
 
 const RUNS = fuzzRuns(10_000);
 const PER_QUERY = 250;

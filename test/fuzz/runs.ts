@@ -1,9 +1,9 @@
 import { Random } from "../stream/random.ts";
+import { SEED } from "../support/seed.ts";
 
 /** How often a property is tried: `atLeast` by default, FUZZ_RUNS where that is more. */
 export const fuzzRuns = (atLeast: number): number => Math.max(atLeast, Number(process.env["FUZZ_RUNS"] ?? 0));
 
-export const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 export const seeded = () => new Random(SEED);
 
 /** Tries `once` that often; stops at the first time it says what is wrong. */

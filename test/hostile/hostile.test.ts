@@ -9,6 +9,7 @@ import { startSink } from "../stream/sinks.ts";
 import { createTopics, type Topics } from "../stream/topics.ts";
 import { progressOf } from "../stream/world.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
 import { verify } from "../verify/verifier.ts";
 import { account, type Hostile, redriven } from "./account.ts";
@@ -21,7 +22,6 @@ import { type Sent, sendAll } from "./send.ts";
 // Kafka → the sink, as a process of its own → PostgreSQL: whatever a producer sends is stored as it was sent or dead-lettered
 // for what is wrong with it, and never ends the sink. HOSTILE_BODIES raises the number, SEED repeats a run.
 
-const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 const BODIES = Math.max(Number(process.env["HOSTILE_BODIES"] ?? 3_000), corpus.length + 500);
 const PARTITIONS = 3;
 const CAUGHT_UP_MS = 120_000 + BODIES * 10;
@@ -44,7 +44,8 @@ function hostileRecords(profile: Rules["profile"]): Hostile[] {
     const n = records.length;
     const old = random.chance(0.15) ? random.pick(records) : undefined;
     if (old === undefined) records.push({ name: `mutant ${n}`, fate: undefined, ...mutant(random, `mutant-${n}`) });
-    else records.push({ name: `${old.name}, again as ${n}`, fate: undefined, ...again(random, old) });
+    // What is done to it may mend or break it: what was said beforehand of the first is not true of this one.
+    else records.push({ ...again(random, old), name: `${old.name}, again as ${n}`, fate: undefined });
   }
   return records;
 }

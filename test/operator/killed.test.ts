@@ -9,6 +9,7 @@ import { stringify } from "yaml";
 import { run } from "../../hack/servers/run.ts";
 import { Random } from "../stream/random.ts";
 import { writeOperatorConfig } from "../support/operator.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
 
 /**
@@ -26,8 +27,7 @@ afterAll(() => {
 });
 
 const namespace = `k${randomUUID().slice(0, 8)}`;
-const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const random = new Random(seed);
+const random = new Random(SEED);
 
 function start(): ChildProcess {
   const args = [
@@ -77,7 +77,7 @@ const sinkProcesses = () =>
       }
     });
 
-test(`killed at random (SEED=${seed}) it still makes everything once, and takes it down`, async () => {
+test(`killed at random (SEED=${SEED}) it still makes everything once, and takes it down`, async () => {
   mkdirSync(manifests);
   const pipeline = {
     apiVersion: "auditpipeline.io/v1alpha1",

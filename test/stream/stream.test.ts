@@ -4,11 +4,11 @@ import { expect, onTestFinished, test } from "vitest";
 import { startPostgres } from "../../hack/servers/postgres.ts";
 import { stateFolder } from "../../hack/servers/registry.ts";
 import { fullSchedule } from "../faults/transactions.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
 import { Random } from "./random.ts";
 import { runStream, type StreamOptions } from "./stream.ts";
 
-const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 /** `make soak-all` takes 200,000 through all of them. */
 const EVENTS = Number(process.env["STREAM_EVENTS"] ?? 30_000);
 const FAULTS = Number(process.env["STREAM_FAULTS"] ?? 5);

@@ -1,10 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { startKafka } from "../../hack/servers/kafka.ts";
 import { type Postgres, startPostgres } from "../../hack/servers/postgres.ts";
 import { identify } from "../../hack/servers/process.ts";
-import { stateFolder, sweep } from "../../hack/servers/registry.ts";
+import { removeLater, stateFolder, sweep } from "../../hack/servers/registry.ts";
 import { startSecuredKafka } from "../../hack/servers/secured-kafka.ts";
 import { lazyServer } from "./lazy-server.ts";
 import type { Pg } from "./servers.ts";
@@ -13,6 +14,7 @@ import type { Pg } from "./servers.ts";
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   sweep();
   removeLeftovers();
+  const removeTemporary = ownTemporaryFolder();
   const folder = join(stateFolder, `test-${process.pid}`);
   mkdirSync(folder, { recursive: true });
   const securedKafka = await lazyServer(async () => {
@@ -34,6 +36,20 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     await Promise.all([kafka.remove(), securedKafka.close(), postgres15.remove(), postgres18.remove()]);
     rmSync(folder, { recursive: true, force: true });
+    removeTemporary();
+  };
+}
+
+/** What tests leave in the temporary folder goes with the run, or with the next one where this one is killed. */
+function ownTemporaryFolder(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), "audit-pipeline-run-"));
+  // PostgreSQL runs as another user than root.
+  chmodSync(folder, 0o1777);
+  process.env["TMPDIR"] = folder;
+  const forget = removeLater([folder]);
+  return () => {
+    rmSync(folder, { recursive: true, force: true });
+    forget();
   };
 }
 

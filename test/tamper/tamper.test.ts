@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Client, escapeIdentifier } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Random } from "../stream/random.ts";
+import { SEED } from "../support/seed.ts";
 import { sharedServers } from "../support/servers.ts";
 import { verifyBatch } from "../verify/verifier.ts";
 import type { Attack, Forgery } from "./attack.ts";
@@ -17,7 +18,6 @@ import { rowAttacks } from "./rows.ts";
 // Whoever owns the tables changes them, in every way known; the verifier finds it, and says where it begins. TAMPER_ATTEMPTS
 // raises the number of attempts, SEED repeats a run.
 
-const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
 const attacks = [...columnAttacks, ...rowAttacks, ...monthAttacks];
 const ATTEMPTS = Math.max(Number(process.env["TAMPER_ATTEMPTS"] ?? 0), attacks.length);
 const PER_MONTH = 60;
