@@ -67,7 +67,7 @@ mutants: setup ## Break the code on purpose, one way at a time, and see the test
 	@$(run) node test/mutants/run.ts
 
 crash-sweep: setup ## Kill the operator at every write it makes anywhere, and compare the end with the undisturbed one
-	@$(run) node test/sweep/run.ts $(if $(POINTS),--points $(POINTS)) $(if $(SEED),--seed $(SEED))
+	@$(run) node test/sweep/run.ts $(if $(POINTS),--points $(POINTS)) $(if $(SWEEP_MINUTES),--minutes $(SWEEP_MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench-sink: setup ## Measure the sink beside what PostgreSQL allows (EVENTS, ROUNDS, SEED, BYTES; docs/benchmarks.md)
 	@$(run) node hack/bench-sink.ts

@@ -1,8 +1,19 @@
-import { execFileSync, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type Mutant, mutants } from "./mutants.ts";
+import { WarmVitest } from "./warm-vitest.ts";
 
 /**
  * `make mutants`: breaks a copy of the source in one place at a time and runs the tests that must notice. A mutant that
@@ -10,28 +21,28 @@ import { type Mutant, mutants } from "./mutants.ts";
  * `node test/mutants/run.ts WORD…` runs those whose name holds one of the words.
  */
 const root = resolve(import.meta.dirname, "../..");
-const WITHIN_MS = 240_000;
-
-interface TestRun {
-  readonly failed: readonly string[];
-  readonly passed: number;
-  readonly seconds: number;
-}
+const MUTANT_WITHIN_MS = 300_000;
+const ALL_WITHIN_MS = 1_200_000;
 
 const words = process.argv.slice(2);
 const chosen = mutants.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 const tree = copyOfTree();
+let everyOneCaught = false;
 try {
-  process.exitCode = (await runAll()) ? 0 : 1;
+  for (const mutant of chosen) await apply(mutant, async () => undefined);
+  const vitest = await WarmVitest.start(tree);
+  everyOneCaught = await runAll(vitest).finally(() => vitest.close());
 } finally {
   rmSync(tree, { recursive: true, force: true });
 }
+// A test that hangs, as a mutant can make it, is not waited for.
+process.exit(everyOneCaught ? 0 : 1);
 
-async function runAll(): Promise<boolean> {
-  for (const mutant of chosen) apply(mutant, () => undefined);
-  const clean = await runTests([...new Set(chosen.flatMap(({ tests }) => tests))], 0);
+async function runAll(vitest: WarmVitest): Promise<boolean> {
+  const began = performance.now();
+  const clean = await vitest.run([...new Set(chosen.flatMap(({ tests }) => tests))], ALL_WITHIN_MS);
   if (clean.failed.length > 0 || clean.passed === 0) {
     say(`Without any mutant, ${clean.passed} tests pass and these are red: ${clean.failed.join("; ") || "none"}`);
     return false;
@@ -39,36 +50,45 @@ async function runAll(): Promise<boolean> {
   say(`Without any mutant, all ${clean.passed} tests are green (${clean.seconds.toFixed(0)} s)\n`);
   say(`${"MUTANT".padEnd(72)} ${"SECONDS".padStart(7)}  CAUGHT BY`);
 
-  let survived = 0;
+  let caught = 0;
   for (const mutant of chosen) {
-    const { failed, seconds } = await apply(mutant, () => runTests(mutant.tests, 1));
-    if (failed.length === 0) survived += 1;
-    say(`${mutant.name.padEnd(72)} ${seconds.toFixed(0).padStart(7)}  ${failed[0] ?? "NOTHING: it survived"}`);
+    const { by, seconds } = await catcher(vitest, mutant);
+    if (by !== undefined) caught += 1;
+    say(`${mutant.name.padEnd(72)} ${seconds.toFixed(0).padStart(7)}  ${by ?? "NOTHING: it survived"}`);
   }
-  say(`\n${chosen.length - survived} of ${chosen.length} mutants caught`);
-  return survived === 0 && chosen.length > 0;
+  const minutes = ((performance.now() - began) / 60_000).toFixed(0);
+  say(`\n${caught} of ${chosen.length} mutants caught in ${minutes} min`);
+  return caught === chosen.length && caught > 0;
+}
+
+/** The first test to notice it; undefined where all are green, or none could be run with it. */
+async function catcher(vitest: WarmVitest, mutant: Mutant): Promise<{ by: string | undefined; seconds: number }> {
+  try {
+    const { failed, seconds } = await apply(mutant, () => vitest.run(mutant.tests, MUTANT_WITHIN_MS), vitest);
+    return { by: failed[0], seconds };
+  } catch (error) {
+    say(`BROKEN: ${error instanceof Error ? error.message : String(error)}`);
+    return { by: undefined, seconds: 0 };
+  }
 }
 
 /** Runs `work` with the mutant in place. Throws where its text is not found exactly once. */
-function apply<T>({ name, file, search, replace }: Mutant, work: () => T): T {
-  const path = join(tree, file);
-  const source = readFileSync(path, "utf8");
+async function apply<T>(mutant: Mutant, work: () => Promise<T>, vitest?: WarmVitest): Promise<T> {
+  const { name, file, search, replace } = mutant;
+  const source = readFileSync(join(tree, file), "utf8");
   const occurrences = source.split(search).length - 1;
   if (occurrences !== 1) throw new Error(`Mutant "${name}": its text occurs ${occurrences} times in ${file}, not once`);
-  writeFileSync(
-    path,
-    source.replace(search, () => replace),
-  );
-  const restore = () => writeFileSync(path, source);
-  const result = work();
-  if (result instanceof Promise) return result.finally(restore) as T;
-  restore();
-  return result;
+  const write = (text: string) => {
+    writeFileSync(join(tree, file), text);
+    vitest?.changed(file);
+  };
+  write(source.replace(search, () => replace));
+  return work().finally(() => write(source));
 }
 
 /** Everything git knows or would add, and the installed packages by a link. */
 function copyOfTree(): string {
-  const copy = mkdtempSync(join(tmpdir(), "audit-pipeline-mutants-"));
+  const copy = realpathSync(mkdtempSync(join(tmpdir(), "audit-pipeline-mutants-")));
   const list = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "-z"], { cwd: root, encoding: "utf8" });
   for (const file of list.split("\0").filter((name) => name !== "" && existsSync(join(root, name)))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
@@ -76,37 +96,4 @@ function copyOfTree(): string {
   }
   symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
   return copy;
-}
-
-interface JsonReport {
-  readonly testResults: readonly {
-    readonly name: string;
-    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
-  }[];
-}
-
-/** A file that does not even load has no red test: that is a broken mutant, not a caught one. */
-async function runTests(files: readonly string[], bail: number): Promise<TestRun> {
-  const report = join(tree, "report.json");
-  rmSync(report, { force: true });
-  const began = performance.now();
-  const args = ["run", ...files, "--reporter=json", `--outputFile=${report}`, `--bail=${bail}`];
-  await vitest(args);
-  const seconds = (performance.now() - began) / 1000;
-  if (!existsSync(report)) throw new Error(`vitest ${args.join(" ")} wrote no report within ${WITHIN_MS / 1000} s`);
-
-  const { testResults } = JSON.parse(readFileSync(report, "utf8")) as JsonReport;
-  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const names = (status: string) =>
-    tests.filter((test) => test.status === status).map(({ fullName }) => fullName.trim());
-  return { failed: names("failed"), passed: names("passed").length, seconds };
-}
-
-function vitest(args: readonly string[]): Promise<void> {
-  const main = join(root, "node_modules/vitest/vitest.mjs");
-  return new Promise((done, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: tree, stdio: "ignore", timeout: WITHIN_MS });
-    child.once("error", reject);
-    child.once("exit", () => done());
-  });
 }

@@ -20,6 +20,7 @@ const program = new Command("sweep")
   .addOption(new Option("--phase <names...>").choices(PHASES).default(PHASES))
   .addOption(new Option("--every", "every statement inside a transaction in every phase, too"))
   .addOption(new Option("--points <n>", "so many of all, picked at random").argParser(Number))
+  .addOption(new Option("--minutes <n>", "as many as it gets to in that time, picked at random").argParser(Number))
   .addOption(new Option("--seed <n>", "of that pick").argParser(Number).default(1))
   .addOption(new Option("--at-once <n>").argParser(Number).default(2))
   .addOption(new Option("--postgres <major>").choices(["15", "18"]).default("18"))
@@ -31,6 +32,7 @@ const options = program.opts<{
   phase: Phase[];
   every?: boolean;
   points?: number;
+  minutes?: number;
   seed: number;
   atOnce: number;
   postgres: "15" | "18";
@@ -58,13 +60,14 @@ const began = performance.now();
 const seconds = () => Math.round((performance.now() - began) / 1000);
 try {
   const points = await allPoints();
-  const picked =
-    options.points === undefined ? points : new Random(options.seed).shuffle(points).slice(0, options.points);
+  const inOrder = options.points === undefined && options.minutes === undefined;
+  const picked = inOrder ? points : new Random(options.seed).shuffle(points).slice(0, options.points);
   say(`${picked.length} of ${points.length} points`);
-  if (options.list !== true) await killAtEach(picked);
-  const counts = PHASES.map((phase) => `${picked.filter((point) => point.phase === phase).length} ${phase}`);
+  const done = options.list === true ? [] : await killAtEach(picked);
+  const counts = PHASES.map((phase) => `${done.filter((point) => point.phase === phase).length} ${phase}`);
   say(
-    `${picked.length} points (${counts.join(", ")}), ${failures} with another end, ${missed} not reached, ${seconds()} s`,
+    `${done.length} points in ${new Set(done.map(({ reference }) => reference)).size} scenarios (${counts.join(", ")}), ` +
+      `${failures} with another end, ${missed} not reached, ${seconds()} s`,
   );
 } finally {
   await Promise.all([kafka.remove(), postgres.remove()]);
@@ -87,19 +90,22 @@ async function allPoints(): Promise<Point[]> {
   return points;
 }
 
-async function killAtEach(points: readonly Point[]): Promise<void> {
+/** @returns those it got to */
+async function killAtEach(points: readonly Point[]): Promise<Point[]> {
   const rest = [...points];
-  let done = 0;
+  const until = (options.minutes ?? Number.POSITIVE_INFINITY) * 60;
+  const done: Point[] = [];
   const work = async () => {
-    for (let point = rest.shift(); point !== undefined; point = rest.shift()) {
+    for (let point = rest.shift(); point !== undefined && seconds() < until; point = rest.shift()) {
       const { killed, problems } = await killedRun(servers, point.reference, point, newNamespace()).catch(broken);
-      done += 1;
+      done.push(point);
       if (!killed) missed += 1;
-      if (done % 25 === 0) say(`${done} of ${points.length}, ${seconds()} s`);
+      if (done.length % 25 === 0) say(`${done.length} of ${points.length}, ${seconds()} s`);
       if (problems.length > 0) report(point, problems);
     }
   };
   await Promise.all(Array.from({ length: options.atOnce }, work));
+  return done;
 }
 
 function broken(error: unknown) {
