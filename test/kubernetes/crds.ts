@@ -9,11 +9,11 @@ interface Crd {
 }
 
 const PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-const files = ["auditpipeline.io_audittopics.yaml", "auditpipeline.io_auditpipelines.yaml"];
+export const crdFiles = ["auditpipeline.io_audittopics.yaml", "auditpipeline.io_auditpipelines.yaml"];
 
 /** Applies our CRDs and waits until the server serves them. */
 export async function installCrds(api: ApiClient): Promise<void> {
-  for (const file of files) {
+  for (const file of crdFiles) {
     const crd = parse(readFileSync(new URL(`../../crds/v1alpha1/${file}`, import.meta.url), "utf8")) as Crd;
     const path = `${PATH}/${crd.metadata.name}`;
     const query = { fieldManager: "test", force: "true" };
