@@ -42,6 +42,7 @@ describe("validateResource", () => {
 
   test("fills in every default of a pipeline", () => {
     expect(valueOf(pipeline({ sinks: SINKS })).spec).toEqual({
+      suspend: false,
       kafka: {},
       topic: {},
       sinks: [
@@ -67,6 +68,7 @@ describe("validateResource", () => {
         },
       ],
       workload: { replicas: 1, logLevel: "Info" },
+      networkPolicy: { enabled: true },
       events: { profile: "AuditEvent", tenantFrom: "Pipeline", maxSize: "256Ki" },
       deletion: { drain: true, timeout: "10m", onUnreachable: "Block" },
       interval: "5m",

@@ -13,6 +13,12 @@ import { type API_VERSION, duration, type ResourceMetadata } from "./shared.ts";
 export type { AuditPipelineStatus, InventoryItem, SinkStatus, TeardownPlanItem } from "./pipeline-status.ts";
 
 export const auditPipelineSpec = z.strictObject({
+  suspend: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Whether the sinks are stopped: records then wait in the topic, for its retention and no longer. Default false; applied live.",
+    ),
   kafka: pipelineKafka
     .prefault({})
     .describe(
@@ -25,6 +31,17 @@ export const auditPipelineSpec = z.strictObject({
     .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] })
     .describe("The stores, each with its own consumers, position and lag. Required, 1 to 10; applied live."),
   workload: workload.prefault({}).describe("How the sinks run. Default one pod each; changes restart the pods."),
+  networkPolicy: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Whether the sinks' pods may connect to nothing but DNS and the ports of their brokers and database. Default true; applied live.",
+        ),
+    })
+    .prefault({})
+    .describe("A NetworkPolicy for the sinks' pods. Default enabled; applied live."),
   events: events
     .prefault({})
     .describe(

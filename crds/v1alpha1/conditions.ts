@@ -11,6 +11,7 @@ export const CONDITIONS = {
   WorkloadsReady: "Every sink runs the rendered configuration with all its replicas ready.",
   FlowHealthy:
     "Every sink stores what comes: its lag is known, and no topic partition with records to store stands still.",
+  Suspended: "Present and True while the spec asks for no sinks to run, so that records wait in the topic.",
   DriftDetected:
     "Present and True while something differs by somebody's hand from what was applied and is left so, or a topic took the place of one that was deleted; the message lists each difference.",
   DeletionBlocked: "Present and True while a deletion waits for something; the message says for what.",
@@ -23,7 +24,9 @@ export const REASONS = {
   Progressing: "The operator is working towards the spec, or waits for something that is on its way.",
   Failed: "A step failed for a reason without a name of its own; it is retried with growing delays.",
   Suspended:
-    "The spec asks for no replicas, so nothing is consumed. Ready stays True, since all is as asked for; FlowHealthy is Unknown.",
+    "The spec asks for no sinks to run (suspend, or no replicas), so nothing is consumed. Ready stays True, since all is as asked for; FlowHealthy is Unknown.",
+  Suspending: "The sinks are being stopped, because the spec asks for none; the event tells where the gap begins.",
+  Resumed: "The sinks are started again; the event tells how long the gap was.",
   DependencyNotReady: "Another resource this one refers to exists and is not Ready yet.",
   DependencyNotFound: "A resource this one refers to does not exist in its namespace.",
 
@@ -82,6 +85,7 @@ export const REASONS = {
   SecretReplaced: "A Secret was missing or spoilt: its login has a new password, and the one before is refused.",
   CredentialsRotated: "A login was replaced; the one before stays good for its overlap.",
   SecretConflict: "The Secret exists and belongs to another owner.",
+  WorkloadConflict: "An object of a sink's name exists in the namespace and was not made for that sink.",
   PodsNotReady: "Not all replicas of a sink are ready.",
   CrashLooping: "A pod of a sink keeps ending; the message has its name and exit code, its log says why.",
   GroupNotEmpty: "The consumer group still has members, so it cannot be deleted yet.",

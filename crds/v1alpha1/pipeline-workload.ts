@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { placement } from "./pipeline-placement.ts";
 
 const intOrString = z
   .union(
@@ -44,6 +45,7 @@ export const workload = z.strictObject({
     .strictObject({ requests: resourceList("requested"), limits: resourceList("at the most") })
     .optional()
     .describe("Resources of each sink's container. Default none; a change restarts the pods."),
+  ...placement,
   logLevel: z
     .enum(["Debug", "Info", "Warn", "Error"])
     .default("Info")

@@ -14,6 +14,9 @@ const names: Record<Kind, Names> = {
   Secret: { plural: "secrets", short: [], group: "" },
   ConfigMap: { plural: "configmaps", short: ["cm"], group: "" },
   ServiceAccount: { plural: "serviceaccounts", short: ["sa"], group: "" },
+  Service: { plural: "services", short: ["svc"], group: "" },
+  PodDisruptionBudget: { plural: "poddisruptionbudgets", short: ["pdb"], group: "policy" },
+  NetworkPolicy: { plural: "networkpolicies", short: ["netpol"], group: "networking.k8s.io" },
   Event: { plural: "events", short: ["ev"], group: "" },
 };
 

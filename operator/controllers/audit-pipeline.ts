@@ -29,6 +29,7 @@ import { ensureSink } from "./pipeline-sink.ts";
 import { ensurePipelineTopic } from "./pipeline-topic.ts";
 import { salvagedPipeline } from "./salvaged.ts";
 import { statusAfter } from "./status-after.ts";
+import { tellSuspension } from "./suspension.ts";
 import { validated } from "./validated.ts";
 import { withdrawTopicRights } from "./withdraw-rights.ts";
 
@@ -71,6 +72,7 @@ export function auditPipelineReconciler(deps: Deps): Reconciler<AuditPipeline, P
       for (const sink of pipeline.spec.sinks) {
         sinks.push(await ensureSink({ pipeline, sink, topic, broker, flows, kafka }, tools, deps, attempts));
       }
+      await tellSuspension(pipeline, sinks, now(), tools);
       const users = await kafkaInventory(pipeline, tools, deps);
       const removal = await attempts.run(() => removeFormerSinks(pipeline, broker?.kafka.groups, tools, deps));
 

@@ -2,8 +2,8 @@ import type { AuditPipeline, InventoryItem } from "../../crds/v1alpha1/audit-pip
 import type { KafkaBackend } from "../config.ts";
 import { desiredRights, type KafkaAcl } from "../desired/kafka-principal.ts";
 import { kafkaSecretName } from "../desired/kafka-secret.ts";
+import type { KafkaAccess } from "../desired/sink-files.ts";
 import { sinkNames } from "../desired/sink-names.ts";
-import type { KafkaAccess } from "../desired/sink-workload.ts";
 import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { type KafkaLogin, readClientLogin, readKafkaCa, readOperatorLink } from "../external/kafka-link.ts";

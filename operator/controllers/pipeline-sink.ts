@@ -1,15 +1,13 @@
 import type { AuditPipeline, InventoryItem, SinkSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { parseDurationMs } from "../../crds/v1alpha1/shared.ts";
 import type { KafkaBackend } from "../config.ts";
-import { desiredSinkConfig } from "../desired/sink-config.ts";
-import { sinkSelector } from "../desired/sink-labels.ts";
+import type { KafkaAccess } from "../desired/sink-files.ts";
+import { isSuspended } from "../desired/sink-input.ts";
 import { sinkBacklogs, sinkLag } from "../desired/sink-lag.ts";
 import { type SinkNames, sinkNames } from "../desired/sink-names.ts";
-import { CA_FILE, desiredWorkload, type KafkaAccess, kafkaFiles } from "../desired/sink-workload.ts";
 import { WaitingError } from "../errors.ts";
 import type { Kafka } from "../external/connect-kafka.ts";
 import { readCa } from "../external/postgres-ca.ts";
-import { credentialFingerprint } from "../external/scram.ts";
 import { planTeardown } from "../plan/postgres-teardown.ts";
 import { sinkTeardown } from "../plan/sink-teardown.ts";
 import type { Tools } from "../runtime/controller.ts";
@@ -18,15 +16,15 @@ import type { SinkFinding, TopicInUse } from "../status/audit-pipeline.ts";
 import type { Report, Trouble } from "../status/conditions.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Deps } from "./deps.ts";
-import { FIELD_MANAGER } from "./field-manager.ts";
 import { type FlowWatch, LOOK_AGAIN_MS } from "./flow-watch.ts";
 import { leaveFormerPlace } from "./former-sinks.ts";
 import { ledgerPlace } from "./ledger-place.ts";
 import { credentialsIssuedAt, rotateLogins, watchOverlap } from "./rotate-logins.ts";
 import { ensureLedger, proveCredentials, type ReachablePlace, type ReadyLedger } from "./sink-ledger.ts";
 import { retireMonths } from "./sink-retention.ts";
-import { type Deployment, type Pod, ROLLOUT_LOOK_MS, rolloutReport, suspended } from "./sink-rollout.ts";
+import { ROLLOUT_LOOK_MS, suspended } from "./sink-rollout.ts";
 import { policyOf } from "./sink-teardown.ts";
+import { ensureWorkload } from "./sink-workload.ts";
 
 const PROVEN = "The writer can write and do no more";
 
@@ -55,7 +53,7 @@ export async function ensureSink(
     name: sink.name,
     names,
     readerSecret: sink.postgres.roles.reader.login,
-    replicas: pipeline.spec.workload.replicas,
+    replicas: isSuspended(pipeline.spec) ? 0 : pipeline.spec.workload.replicas,
   };
   const full = { ...step, names };
 
@@ -124,7 +122,7 @@ export async function ensureSink(
     ...seen(pipeline, sink, ready),
     credentials: "report" in overlap ? overlap.report : ok(PROVEN),
     workload: "report" in workload ? workload.report : workload.value.report,
-    ...("value" in workload ? { readyReplicas: workload.value.readyReplicas } : {}),
+    ...("value" in workload ? { replicas: workload.value.replicas, readyReplicas: workload.value.readyReplicas } : {}),
     flow: "report" in flow ? flow.report : flow.value.report,
     ...("value" in flow ? { lag: flow.value.lag } : {}),
   };
@@ -160,49 +158,6 @@ async function oldestRecord({ topic, broker }: SinkStep): Promise<number | undef
   return broker.kafka.topics.earliestRecordTime(topic.topicName).catch(() => undefined);
 }
 
-/** @throws WaitingError while the topic is not known: a sink without one would only wait in its place. */
-async function ensureWorkload(
-  { pipeline, sink, names, topic, broker }: SinkStep,
-  kafka: KafkaAccess,
-  ready: ReadyLedger,
-  { store }: Tools<AuditPipeline>,
-  { config, now }: Deps,
-) {
-  if (topic === undefined || broker === undefined)
-    throw new WaitingError("DependencyNotReady", "The topic is not there yet");
-  const { place } = ready;
-  const { namespace, name, uid } = pipeline.metadata;
-  const objects = desiredWorkload({
-    pipeline: { namespace, name, uid },
-    spec: pipeline.spec,
-    sink,
-    names,
-    image: config.sink.image,
-    credential: credentialFingerprint(ready.passwords.writer),
-    ca: place.ca,
-    kafka,
-    config: desiredSinkConfig({
-      pipeline: { namespace, name },
-      spec: pipeline.spec,
-      sink,
-      topic,
-      kafka: broker.backend,
-      kafkaAccess: kafkaFiles(kafka),
-      postgres: place.backend,
-      ledger: place.ledger,
-      consumerGroup: names.consumerGroup,
-      caFile: place.ca === undefined ? undefined : CA_FILE,
-    }),
-  });
-  let deployment: Deployment | undefined;
-  for (const object of objects) deployment = await store.apply<Deployment>(object, { fieldManager: FIELD_MANAGER });
-  const { items: pods } = await store.list<Pod>("Pod", { namespace, labels: sinkSelector({ name }, sink.name) });
-  return {
-    report: rolloutReport(deployment, pods, pipeline.spec.workload.replicas, now().getTime()),
-    readyReplicas: deployment?.status?.readyReplicas ?? 0,
-  };
-}
-
 /** How many records are not stored yet, by what the ledger itself says, and whether they become fewer. */
 async function measureFlow({ pipeline, sink, topic, broker, flows }: SinkStep, ready: ReadyLedger) {
   if (topic === undefined || broker === undefined) throw new WaitingError("LagUnknown", "The topic is not there yet");
@@ -211,7 +166,7 @@ async function measureFlow({ pipeline, sink, topic, broker, flows }: SinkStep, r
   const [starts, ends] = await Promise.all([topics.startOffsets(topicName), topics.endOffsets(topicName)]);
   const log = { topicId, starts, ends };
   const lag = sinkLag(ready.progress, log);
-  if (pipeline.spec.workload.replicas === 0) {
+  if (isSuspended(pipeline.spec)) {
     flows.forgetSink(pipeline.metadata, sink.name);
     return { lag, report: suspended("Unknown") };
   }

@@ -40,11 +40,11 @@ export function rolloutReport(
   return crashLoop(pods, nowMs) ?? { kind: "Waiting", reason: "PodsNotReady", message };
 }
 
-/** `workload.replicas: 0` is asked for, so it is no trouble; whoever reads must still see that nothing is stored. */
+/** It is asked for, so it is no trouble; whoever reads must still see that nothing is stored. */
 export const suspended = (status: "True" | "Unknown"): Report => ({
   kind: "Suspended",
   status,
-  message: "Nothing is consumed: workload.replicas is 0",
+  message: "Nothing is consumed: the spec says suspend, or workload.replicas: 0",
 });
 
 function crashLoop(pods: readonly Pod[], nowMs: number): Report | undefined {

@@ -2,7 +2,7 @@ import type { AuditPipeline, SinkSpec } from "../../crds/v1alpha1/audit-pipeline
 import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import type { LedgerNames } from "../desired/postgres-names.ts";
 import { sinkSelector } from "../desired/sink-labels.ts";
-import { sinkNames } from "../desired/sink-names.ts";
+import { type SinkNames, sinkNames } from "../desired/sink-names.ts";
 import { StalledError, WaitingError } from "../errors.ts";
 import type { KafkaGroups } from "../external/kafka-group.ts";
 import type { PostgresLedger } from "../external/postgres-ledger.ts";
@@ -20,6 +20,13 @@ import { mayOrphan } from "./teardown-deadline.ts";
 
 type PipelineTools = Tools<AuditPipeline>;
 
+/** They hold nothing and name nobody, so no receipt tells of them. */
+const aroundPods = ({ service, workload }: SinkNames) => [
+  { kind: "Service", name: service },
+  { kind: "PodDisruptionBudget", name: workload },
+  { kind: "NetworkPolicy", name: workload },
+];
+
 /** @throws WaitingError while pods are left: nothing they use is taken away under them. */
 export async function stopSink(
   pipeline: AuditPipeline,
@@ -28,7 +35,8 @@ export async function stopSink(
   deps: Deps,
 ): Promise<void> {
   const { namespace } = pipeline.metadata;
-  const { workload } = sinkNames(pipeline.metadata, sink.name);
+  const names = sinkNames(pipeline.metadata, sink.name);
+  const { workload } = names;
   const stopped = await deleteOwn(pipeline, sink.name, { kind: "Deployment", namespace, name: workload }, store);
   const pods = await store.list("Pod", { namespace, labels: sinkSelector(pipeline.metadata, sink.name) });
   if (stopped === "Deleted" && pods.items.length > 0) {
@@ -36,6 +44,7 @@ export async function stopSink(
       requeueAfterMs: 500,
     });
   }
+  for (const part of aroundPods(names)) await deleteOwn(pipeline, sink.name, { namespace, ...part }, store);
   const account = await deleteOwn(pipeline, sink.name, { kind: "ServiceAccount", namespace, name: workload }, store);
   await addToReceipt(
     pipeline,

@@ -1,10 +1,12 @@
 import { GROUP } from "../../crds/v1alpha1/shared.ts";
 
-/** On every object of a sink. The first three select its pods and never change. */
+/** On every object of a sink, in Kubernetes' recommended words. Those of `sinkSelector` select its pods and never change. */
 export function sinkLabels({ name }: { name: string }, sink: string): Record<string, string> {
   return {
     ...sinkSelector({ name }, sink),
     ...OURS,
+    "app.kubernetes.io/instance": name,
+    "app.kubernetes.io/component": "sink",
     "app.kubernetes.io/part-of": "audit-pipeline",
   };
 }

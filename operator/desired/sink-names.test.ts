@@ -9,10 +9,21 @@ describe("sinkNames", () => {
     expect(sinkNames({ namespace: "team-a", name: "payments" }, "ledger")).toEqual({
       workload: "payments-ledger",
       config: "payments-ledger-config",
+      service: "payments-ledger",
       writerSecret: "payments-ledger-writer",
       readerSecret: "payments-ledger-reader",
       consumerGroup: "audit-pipeline.team-a.payments.ledger",
     });
+  });
+
+  test("of a Service begin with a letter and have 63 characters at the most", () => {
+    fc.assert(
+      fc.property(label(40), label(20), (pipeline, sink) => {
+        const { service } = sinkNames({ namespace: "n", name: pipeline }, sink);
+        expect(service).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
+      }),
+    );
+    expect(sinkNames({ namespace: "n", name: "4711" }, "a").service).toMatch(/^sink-4711-a-[0-9a-f]{6}$/);
   });
 
   test("differ for a-b + c and a + b-c", () => {

@@ -4,6 +4,8 @@ import { createHash } from "node:crypto";
 export interface SinkNames {
   readonly workload: string;
   readonly config: string;
+  /** Its host name, so shorter than other names, and without a digit at its beginning. */
+  readonly service: string;
   readonly writerSecret: string;
   readonly readerSecret: string;
   readonly consumerGroup: string;
@@ -18,11 +20,14 @@ export function sinkNames({ namespace, name }: { namespace: string; name: string
   return {
     workload: base,
     config: `${base}-config`,
+    service: isHostName.test(base) ? base : `sink-${base.slice(0, 50)}-${shortHash(base)}`,
     writerSecret: `${base}-writer`,
     readerSecret: `${base}-reader`,
     consumerGroup: `audit-pipeline.${namespace}.${name}.${sink}`,
   };
 }
 
+/** RFC 1035, as a Service's name has to be. */
+const isHostName = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const looksLikeHash = /^[0-9a-f]{6}$/;
 const shortHash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 6);

@@ -4,9 +4,10 @@ import { auditPipelineSpec } from "../../crds/v1alpha1/audit-pipeline.ts";
 import { sinkConfig } from "../../sink/config.ts";
 import type { KafkaBackend } from "../config.ts";
 import { desiredSinkConfig } from "./sink-config.ts";
+import { CA_FILE, type KafkaAccess, kafkaFiles } from "./sink-files.ts";
 import { sinkNames } from "./sink-names.ts";
 import { desiredLoginSecret } from "./sink-secret.ts";
-import { CA_FILE, desiredWorkload, type KafkaAccess, kafkaFiles } from "./sink-workload.ts";
+import { desiredWorkload } from "./sink-workload.ts";
 
 const pipeline = { namespace: "team-a", name: "payments", uid: "00000000-0000-4000-8000-000000000001" };
 
@@ -39,22 +40,73 @@ function input({ kafka = {}, secured = {}, ...over }: Over = {}) {
     consumerGroup: names.consumerGroup,
   });
   const { credential = "c1", ca } = over;
-  return { pipeline, spec, sink, names, config, credential, ca, kafka, image: "audit-sink:1" };
+  return {
+    pipeline,
+    spec,
+    sink,
+    names,
+    config,
+    credential,
+    ca,
+    kafka,
+    image: "audit-sink:1",
+    ports: [9092, 5432, 9092],
+  };
 }
 
 const login = (fingerprint: string) => ({ name: "payments-kafka", fingerprint, user: true, certificate: true });
 
 const templateOf = (over: Parameters<typeof input>[0]) => {
-  const [, , deployment] = desiredWorkload(input(over));
+  const { deployment } = desiredWorkload(input(over));
   return JSON.stringify(deployment.spec.template);
 };
 
 describe("desiredWorkload", () => {
   test("renders the smallest pipeline as in the golden file", async () => {
-    const text = desiredWorkload(input())
+    const text = Object.values(desiredWorkload(input()))
       .map((object) => stringify(object))
       .join("---\n");
     await expect(text).toMatchFileSnapshot("../../test/golden/sink-workload.yaml");
+  });
+
+  test("renders where pods run and what is said on them as in the golden file", async () => {
+    const workload = {
+      imagePullSecrets: [{ name: "registry" }],
+      nodeSelector: { disktype: "ssd" },
+      tolerations: [{ key: "audit", operator: "Exists" }],
+      topologySpreadConstraints: [{ topologyKey: "topology.kubernetes.io/zone", whenUnsatisfiable: "DoNotSchedule" }],
+      priorityClassName: "audit",
+      podLabels: { team: "payments" },
+      podAnnotations: { "example.org/note": "1" },
+      resources: { requests: { cpu: "500m" } },
+      replicas: 3,
+    };
+    const kafka = { ca: "PEM", secret: login("f1") };
+    const { deployment } = desiredWorkload(input({ spec: { workload }, kafka }));
+    await expect(stringify(deployment)).toMatchFileSnapshot("../../test/golden/sink-deployment-placed.yaml");
+  });
+
+  test("runs nothing while it is suspended, and keeps all that belongs to it", () => {
+    const { deployment, ...rest } = desiredWorkload(input({ spec: { suspend: true, workload: { replicas: 6 } } }));
+    expect(deployment.spec.replicas).toBe(0);
+    expect(rest).toEqual((({ deployment: _, ...others }) => others)(desiredWorkload(input())));
+  });
+
+  test("opens the ports of database and brokers, each once, and makes no policy where none is wanted", () => {
+    const { networkPolicy } = desiredWorkload(input());
+    expect(networkPolicy?.spec.egress[1]).toEqual({
+      ports: [
+        { port: 5432, protocol: "TCP" },
+        { port: 9092, protocol: "TCP" },
+      ],
+    });
+    expect(desiredWorkload(input({ spec: { networkPolicy: { enabled: false } } }))).not.toHaveProperty("networkPolicy");
+  });
+
+  test("lets no label of a user's replace one by which pods are found", () => {
+    const podLabels = { team: "a", "app.kubernetes.io/name": "other" };
+    const { selector, template } = desiredWorkload(input({ spec: { workload: { podLabels } } })).deployment.spec;
+    expect(template.metadata.labels).toMatchObject({ team: "a", ...selector.matchLabels });
   });
 
   test("renders a configuration that the sink takes, once user and password are added", () => {
@@ -78,6 +130,9 @@ describe("desiredWorkload", () => {
     { name: "an authority of the brokers", over: { kafka: { ca: "PEM" } }, rolls: true },
     { name: "a login with Kafka", over: { kafka: { secret: login("f1") } }, rolls: true },
     { name: "more replicas", over: { spec: { workload: { replicas: 3 } } }, rolls: false },
+    { name: "a label of the pods", over: { spec: { workload: { podLabels: { team: "a" } } } }, rolls: true },
+    { name: "a suspension", over: { spec: { suspend: true } }, rolls: false },
+    { name: "no network policy", over: { spec: { networkPolicy: { enabled: false } } }, rolls: false },
     { name: "another interval", over: { spec: { interval: "1m" } }, rolls: false },
     {
       name: "another deletion policy",
@@ -89,10 +144,10 @@ describe("desiredWorkload", () => {
   });
 
   test("puts the store's authority where the sink is told to look", () => {
-    const [, configMap, deployment] = desiredWorkload(input({ ca: "PEM" }));
+    const { configMap, deployment } = desiredWorkload(input({ ca: "PEM" }));
     const [mount] = deployment.spec.template.spec.containers.flatMap(({ volumeMounts }) => volumeMounts);
     expect(configMap.data).toMatchObject({ [CA_FILE.slice(`${mount?.mountPath}/`.length)]: "PEM" });
-    expect(desiredWorkload(input())[1].data).not.toHaveProperty(["ca.crt"]);
+    expect(desiredWorkload(input()).configMap.data).not.toHaveProperty(["ca.crt"]);
   });
 
   test("another login with Kafka rolls the pods, the same does not", () => {
@@ -113,7 +168,7 @@ describe("desiredWorkload", () => {
       },
       sasl: { mechanism: "ScramSha512" },
     });
-    const [, configMap, deployment] = desiredWorkload({ config, ...rest });
+    const { configMap, deployment } = desiredWorkload({ config, ...rest });
     expect(configMap.data).toMatchObject({ "kafka-ca.crt": "PEM" });
     expect(deployment.spec.template.spec.volumes).toContainEqual({
       name: "kafka",

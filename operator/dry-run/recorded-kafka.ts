@@ -43,6 +43,7 @@ export function recordedKafka(kafka: Kafka, record: Record): Kafka {
         record("Kafka", "DeleteUser", username);
       },
     },
+    brokers: kafka.brokers,
     // Whoever is not made yet cannot log in.
     logins: { probe: async () => ({ kind: "Works" }) },
     groups: {

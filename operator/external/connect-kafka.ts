@@ -1,6 +1,7 @@
 import { Admin } from "@platformatic/kafka";
 import { WaitingError } from "../errors.ts";
 import { guardAddresses } from "./kafka-addresses.ts";
+import { type KafkaBrokers, kafkaBrokers } from "./kafka-brokers.ts";
 import { wasHungUp } from "./kafka-errors.ts";
 import { type KafkaGroups, kafkaGroups } from "./kafka-group.ts";
 import { type KafkaLink, type KafkaServer, readOperatorLink } from "./kafka-link.ts";
@@ -16,6 +17,7 @@ export interface Kafka {
   readonly groups: KafkaGroups;
   readonly principals: KafkaPrincipals;
   readonly logins: KafkaLogins;
+  readonly brokers: KafkaBrokers;
 }
 
 export interface KafkaConnections {
@@ -87,6 +89,11 @@ export function connectKafka(): KafkaConnections {
           ({ kafka }) => kafka.principals,
           explain,
         ),
+        brokers: later(
+          () => clientFor(server),
+          ({ kafka }) => kafka.brokers,
+          explain,
+        ),
         logins: kafkaLogins(server),
       };
     },
@@ -112,6 +119,7 @@ function newClient(server: KafkaServer, link: KafkaLink, madeWith: string, forge
       topics: kafkaTopics(topicAdmin),
       groups: kafkaGroups(groupAdmin),
       principals: kafkaPrincipals(topicAdmin),
+      brokers: kafkaBrokers(topicAdmin),
     },
     async close() {
       await Promise.allSettled([topicAdmin.close(), groupAdmin.close()]);

@@ -6,7 +6,10 @@ export const kinds = {
   ConfigMap: { apiVersion: "v1", plural: "configmaps" },
   ServiceAccount: { apiVersion: "v1", plural: "serviceaccounts" },
   Pod: { apiVersion: "v1", plural: "pods" },
+  Service: { apiVersion: "v1", plural: "services" },
   Deployment: { apiVersion: "apps/v1", plural: "deployments" },
+  PodDisruptionBudget: { apiVersion: "policy/v1", plural: "poddisruptionbudgets" },
+  NetworkPolicy: { apiVersion: "networking.k8s.io/v1", plural: "networkpolicies" },
   Event: { apiVersion: "events.k8s.io/v1", plural: "events" },
   Lease: { apiVersion: "coordination.k8s.io/v1", plural: "leases" },
 } as const satisfies Record<string, { apiVersion: string; plural: string }>;

@@ -8,6 +8,7 @@ import type {
 } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { ConditionType } from "../../crds/v1alpha1/conditions.ts";
 import type { Month } from "../desired/postgres-month.ts";
+import { isSuspended } from "../desired/sink-input.ts";
 import type { SinkNames } from "../desired/sink-names.ts";
 import type { TeardownItem } from "../plan/sink-teardown.ts";
 import {
@@ -105,6 +106,7 @@ function fullStatus(pipeline: AuditPipeline, outcome: PipelineOutcome, now: stri
   const findings = [
     ...summary(reports, "Events flow from the topic into every sink"),
     ...components.map(([type, found]) => componentFinding(type, found)),
+    ...suspension(pipeline),
     ...driftFinding(sinks),
   ];
   return {
@@ -132,6 +134,11 @@ function kafkaAfter({ status }: AuditPipeline, { kafkaUser, kafkaCredential, top
   if (kafkaUser !== undefined) return { user: kafkaUser.name, credentialsIssuedAt: kafkaUser.issuedAt };
   return kafkaCredential === undefined && topic !== undefined ? undefined : status?.kafka;
 }
+
+const suspension = ({ spec }: AuditPipeline): Finding[] =>
+  isSuspended(spec)
+    ? [{ type: "Suspended", status: "True", reason: "Suspended", message: "No sink runs; records wait in the topic" }]
+    : [];
 
 const BY_HAND: readonly string[] = ["SchemaDrift", "UnexpectedPrivilege"];
 

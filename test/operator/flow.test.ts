@@ -82,6 +82,46 @@ describe("a pipeline", () => {
     }
   });
 
+  test("that is suspended runs nothing, and events tell where the gap begins and ends", async () => {
+    const namespace = newNamespace();
+    const deployment = { kind: "Deployment", namespace, name: "audit-ledger" };
+    const told = async () =>
+      (await operator.store.list<KubeObject & { reason: string; note: string }>("Event", { namespace })).items
+        .filter(({ reason }) => ["Suspending", "Resumed"].includes(reason))
+        .map(({ reason, note }) => `${reason}: ${note}`);
+    await apply(operator.store, "AuditPipeline", "audit", namespace, spec({ workload: { replicas: 2 } }));
+    await until<AuditPipeline>(operator.store, ref(namespace), isReady);
+    await apply(
+      operator.store,
+      "AuditPipeline",
+      "audit",
+      namespace,
+      spec({ suspend: true, workload: { replicas: 2 } }),
+    );
+    const suspended = await until<AuditPipeline>(
+      operator.store,
+      ref(namespace),
+      (pipeline) => isReady(pipeline) && conditionOf(pipeline, "Suspended")?.status === "True",
+    );
+    expect(suspended?.status?.sinks).toMatchObject([{ replicas: 0, readyReplicas: 0 }]);
+    expect((await operator.store.get<KubeObject & { spec: object }>(deployment))?.spec).toMatchObject({ replicas: 0 });
+    await produce(`${namespace}.audit`);
+    await operator.resync();
+    expect(await told()).toEqual([expect.stringMatching(/^Suspending: From \S+Z no sink stores anything/)]);
+
+    await apply(operator.store, "AuditPipeline", "audit", namespace, spec({ workload: { replicas: 2 } }));
+    const resumed = await until<AuditPipeline>(
+      operator.store,
+      ref(namespace),
+      (pipeline) => isReady(pipeline) && conditionOf(pipeline, "Suspended") === undefined,
+    );
+    expect(resumed?.status?.sinks).toMatchObject([{ replicas: 2, readyReplicas: 2 }]);
+    await expect.poll(told, { timeout: 10_000 }).toHaveLength(2);
+    expect(await told()).toContainEqual(
+      expect.stringMatching(/^Resumed: .* sink ledger has \d+ records to catch up on/),
+    );
+  }, 120_000);
+
   test("whose sink keeps ending says which pod, and with what exit code", async () => {
     const crashing = await startOperator({ kafka, postgres: postgres18 }, { sink: ["-e", "process.exit(7)"] });
     try {

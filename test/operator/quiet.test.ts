@@ -68,9 +68,13 @@ test("a topic that is only observed gets no write, from the first look to the en
   await connections.close();
 }, 120_000);
 
+const AROUND_PODS = ["Service", "PodDisruptionBudget", "NetworkPolicy"];
 const ref = { kind: "AuditPipeline", namespace: "team-q", name: "quiet" };
 const versions = async ({ store }: TestOperator) => {
-  const kinds = ["AuditTopic", "AuditPipeline", "Deployment", "Secret", "ConfigMap", "ServiceAccount"];
+  const kinds = [
+    ...["AuditTopic", "AuditPipeline", "Deployment", "Secret", "ConfigMap", "ServiceAccount"],
+    ...AROUND_PODS,
+  ];
   const lists = await Promise.all(kinds.map((kind) => store.list(kind)));
   return lists.flatMap(({ items }) =>
     items.map(({ kind, metadata }) => `${kind} ${metadata.name} ${metadata.resourceVersion}`),

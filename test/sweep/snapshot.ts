@@ -13,7 +13,10 @@ export interface Snapshot {
   readonly identities: ReadonlyMap<string, string>;
 }
 
-const KINDS = ["AuditPipeline", "AuditTopic", "ConfigMap", "Deployment", "Secret", "ServiceAccount"];
+const KINDS = [
+  ...["AuditPipeline", "AuditTopic", "ConfigMap", "Deployment", "Secret", "ServiceAccount"],
+  ...["Service", "PodDisruptionBudget", "NetworkPolicy"],
+];
 
 export async function takeSnapshot(world: World): Promise<Snapshot> {
   const { namespace, servers } = world;
