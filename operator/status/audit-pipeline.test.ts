@@ -11,7 +11,11 @@ const outcome = (lag: number, over: Partial<PipelineOutcome> = {}): PipelineOutc
   ...{ mayTellLag: false, inventory: [], ...over },
 });
 const pipeline = (status?: AuditPipeline["status"]) =>
-  ({ metadata: { generation: 1 }, ...(status && { status }) }) as AuditPipeline;
+  ({
+    metadata: { generation: 1 },
+    spec: { suspend: false, workload: { replicas: 1 } },
+    ...(status && { status }),
+  }) as AuditPipeline;
 
 describe("a lag that moves alone", () => {
   const first = pipelineStatus(pipeline(), outcome(5), "t1");

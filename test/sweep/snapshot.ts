@@ -107,6 +107,7 @@ function normalised(state: Record<string, unknown>, { namespace, ports }: World)
   const ids = new Map<string, string>();
   const text = JSON.stringify(sorted(state))
     .replaceAll(namespace, "NS")
+    .replace(/"port":(\d+)/g, '"port":"$1"')
     .replaceAll(String(ports.kafka), "<kafka>")
     .replaceAll(String(ports.postgres), "<postgres>")
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
@@ -116,8 +117,12 @@ function normalised(state: Record<string, unknown>, { namespace, ports }: World)
       ids.set(id, known);
       return known;
     });
-  return JSON.parse(text) as Record<string, unknown>;
+  return JSON.parse(text, portsInOrder) as Record<string, unknown>;
 }
+
+/** Ports are listed by number, and which is the lower one differs from run to run. */
+const portsInOrder = (key: string, value: unknown) =>
+  key === "ports" && Array.isArray(value) ? value.map((port) => JSON.stringify(port)).toSorted() : value;
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
