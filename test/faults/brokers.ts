@@ -12,7 +12,7 @@ export const brokers = {
 
 const ROUNDS = 5;
 
-function brokerOf({ log }: World, id: number): Kafka {
+export function brokerOf({ log }: World, id: number): Kafka {
   const broker = log.brokers[id - 1];
   if (broker === undefined) throw new Error(`There is no broker ${id}`);
   return broker;
@@ -63,5 +63,5 @@ async function deadLettersLackReplicas(world: World): Promise<void> {
   world.say(`Dead letters lacked a replica, and were written ${Math.round(tookMs)} ms after it was back`);
 }
 
-const replicasBack = (world: World) =>
+export const replicasBack = (world: World) =>
   until("all replicas are in sync", 60_000, () => world.topics.inSync(world.log.brokers.length).catch(() => false));

@@ -9,6 +9,7 @@ import { rivals } from "./rivals.ts";
 import { tables } from "./tables.ts";
 import { topics } from "./topics.ts";
 import { transactions } from "./transactions.ts";
+import { unclean } from "./unclean.ts";
 
 const all = {
   ...transactions,
@@ -21,6 +22,7 @@ const all = {
   ...logs,
   ...topics,
   ...brokers,
+  ...unclean,
 };
 
 export type FaultName = keyof typeof all;

@@ -1,15 +1,11 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { SinkConfigInput } from "../../sink/config.ts";
-import { AcknowledgedFile } from "../stream/acknowledged.ts";
-import { StreamProducer } from "../stream/produce.ts";
-import { type Sink, startSink } from "../stream/sinks.ts";
+import type { SourceRecord } from "../stream/events.ts";
+import type { Sink } from "../stream/sinks.ts";
 import { createTopics, type Topics } from "../stream/topics.ts";
 import { until, type World } from "../stream/world.ts";
-import { createLedgerDatabase, type LedgerDatabase } from "../support/ledger-database.ts";
+import type { LedgerDatabase } from "../support/ledger-database.ts";
+import { createLedgerBeside, produceBeside, readProgressBeside, startSinkBeside } from "./beside.ts";
 import type { Fault } from "./fault.ts";
 
-/** What would end a stream, and so is done to a topic, a sink and a ledger beside it. */
 export const topics = {
   topicMadeAgain: { row: 17, run: topicMadeAgain },
 } as const satisfies Record<string, Fault>;
@@ -22,22 +18,20 @@ const NOTICED_MS = 120_000;
 async function topicMadeAgain(world: World): Promise<void> {
   const name = `${world.topics.source}-${world.random.hex(6)}`;
   const first = await createTopics(world.log.bootstrapServers, name, 1);
-  const months = [new Date().toISOString().replace(/\d\dT.*/, "01")];
-  const ledger = await createLedgerDatabase(world.postgres, { name: name.replaceAll("-", "_"), months });
-  const sink = await sinkFor(world, first, ledger, `${name}-first`);
+  const ledger = await createLedgerBeside(world, name);
+  const sink = await startSinkBeside(world, first, ledger, `${name}-first`);
   let second: Topics | undefined;
   let successor: Sink | undefined;
   try {
-    await produce(world, first);
+    await produceBeside(world, first, 0, recordsOf(world, RECORDS));
     await until("the first topic is stored", 60_000, async () => (await offsets(world, ledger)) === RECORDS);
     await first.delete();
     second = await madeAgain(world, name);
-    await produce(world, second);
-    await produce(world, second);
+    await produceBeside(world, second, 0, recordsOf(world, 2 * RECORDS));
     await until("the sink ends", NOTICED_MS, () => !sink.running);
     if (!sink.log().includes("Topic was deleted and made again")) throw new Error("The sink did not say why it ended");
 
-    successor = await sinkFor(world, first, ledger, `${name}-second`);
+    successor = await startSinkBeside(world, first, ledger, `${name}-second`);
     await until(
       "its successor refuses the topic",
       60_000,
@@ -53,25 +47,8 @@ async function topicMadeAgain(world: World): Promise<void> {
   world.say("A topic was deleted and made again: its sink ended, and nothing of the other one was read");
 }
 
-/** As the operator would configure it: with the id of the topic that is meant. */
-function sinkFor(world: World, topic: Topics, ledger: LedgerDatabase, name: string): Promise<Sink> {
-  const stream = JSON.parse(readFileSync(join(world.dir, "sink-1.json"), "utf8")) as SinkConfigInput;
-  const { source: topicName, topicId, deadLetters } = topic;
-  const config = (port: number): SinkConfigInput => ({
-    ...stream,
-    source: { topic: topicName, topicId, groupId: topicName, deadLetterTopic: deadLetters },
-    store: {
-      postgres: {
-        ...stream.store.postgres,
-        port,
-        database: ledger.name,
-        user: ledger.writer.user,
-        password: ledger.writer.password,
-      },
-    },
-  });
-  return startSink({ name, dir: world.dir, postgres: world.postgres, config });
-}
+const recordsOf = ({ records }: World, count: number): SourceRecord[] =>
+  Array.from({ length: count }, () => records.next().value as SourceRecord);
 
 /** A name is free again a while after its topic was deleted. */
 async function madeAgain(world: World, name: string): Promise<Topics> {
@@ -84,28 +61,5 @@ async function madeAgain(world: World, name: string): Promise<Topics> {
   return made;
 }
 
-async function produce(world: World, { source, topicId }: Topics): Promise<void> {
-  const file = new AcknowledgedFile(join(world.dir, `${topicId}-${world.random.hex(6)}.acknowledged`));
-  const producer = new StreamProducer(world.log.bootstrapServers, source, file);
-  try {
-    const records = Array.from({ length: RECORDS }, () => ({ ...world.records.next().value, partition: 0 }));
-    let sent = 0;
-    await until("the topic takes records", 30_000, async () => {
-      sent += (await producer.send(records.slice(sent))).length;
-      return sent === RECORDS;
-    });
-  } finally {
-    await producer.close();
-    file.close();
-  }
-}
-
-async function offsets(world: World, ledger: LedgerDatabase): Promise<number> {
-  const client = await ledger.connect(world.postgres.superuser);
-  try {
-    const sql = "SELECT coalesce(sum(next_offset), 0)::int AS settled FROM audit.progress";
-    return (await client.query<{ settled: number }>(sql)).rows[0]?.settled ?? 0;
-  } finally {
-    await client.end();
-  }
-}
+const offsets = async (world: World, ledger: LedgerDatabase) =>
+  (await readProgressBeside(world, ledger)).get(0)?.nextOffset ?? 0;

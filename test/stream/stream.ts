@@ -73,7 +73,7 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
   const postgres = new LedgerServer(options.postgres);
   const began = performance.now();
   const name = `stream-${seed}-${process.pid}-${Date.now().toString(36)}`;
-  const topics = await createTopics(bootstrapServers, name, PARTITIONS, options.replicas);
+  const topics = await createTopics(bootstrapServers, name, PARTITIONS, { replicationFactor: options.replicas ?? 1 });
   const database = await createLedgerDatabase(postgres, {
     name: name.replaceAll("-", "_"),
     months: monthsAround(new Date()),

@@ -20,6 +20,8 @@ export interface Topics {
   leader(partition: number): Promise<number>;
   /** Whether each partition has that many replicas in sync. */
   inSync(replicas: number): Promise<boolean>;
+  /** The brokers that have all of a partition. */
+  replicasInSync(partition: number): Promise<readonly number[]>;
   addPartition(): Promise<void>;
   /** Deletes what is before `offset`, as retention does. */
   deleteBefore(partition: number, offset: number): Promise<void>;
@@ -48,12 +50,20 @@ const MADE_WITHIN_LOOKS = 240;
 const MAX_MESSAGE_BYTES = 1_048_576;
 const DEAD_LETTER_MAX_BYTES = MAX_MESSAGE_BYTES + 65_536;
 
+export interface TopicOptions {
+  /** Default 1. */
+  readonly replicationFactor?: number;
+  /** Of the source: the brokers of each partition, the one that shall lead it first. Default: as the brokers like. */
+  readonly assignment?: readonly (readonly number[])[];
+  /** Of the source. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 export async function createTopics(
   bootstrapServers: string,
   name: string,
   partitionsAtFirst: number,
-  replicationFactor = 1,
-  timestampType: "LogAppendTime" | "CreateTime" = "LogAppendTime",
+  { replicationFactor = 1, assignment, settings = {} }: TopicOptions = {},
 ): Promise<Topics> {
   const kafka = new Kafka({
     clientId: "stream-test",
@@ -63,7 +73,13 @@ export async function createTopics(
   const admin = kafka.admin();
   await admin.connect();
   const deadLetters = `${name}.dlq`;
-  const appendTime = { name: "message.timestamp.type", value: timestampType };
+  const sourceEntries = Object.entries({ "message.timestamp.type": "LogAppendTime", ...settings }).map(
+    ([option, value]) => ({ name: option, value }),
+  );
+  const placed =
+    assignment === undefined
+      ? { numPartitions: partitionsAtFirst, replicationFactor }
+      : { replicaAssignment: assignment.map((replicas, partition) => ({ partition, replicas: [...replicas] })) };
   // As the operator makes it.
   const configEntries = [
     { name: "max.message.bytes", value: String(DEAD_LETTER_MAX_BYTES) },
@@ -73,18 +89,25 @@ export async function createTopics(
     // Its wait gives up on a broker that has not heard of the topic yet; asking for the id waits, too.
     waitForLeaders: false,
     topics: [
-      { topic: name, numPartitions: partitionsAtFirst, replicationFactor, configEntries: [appendTime] },
+      { topic: name, ...placed, configEntries: sourceEntries },
       { topic: deadLetters, numPartitions: 1, replicationFactor, configEntries },
     ],
   });
 
   let partitions = partitionsAtFirst;
   const setConfig = (topic: string) => async (option: string, value: string) => {
-    const kept = topic === name ? [appendTime] : configEntries;
+    const kept = topic === name ? sourceEntries : configEntries;
     const changed = [...kept.filter((entry) => entry.name !== option), { name: option, value }];
     const resource = { type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configEntries: changed };
     await admin.alterConfigs({ validateOnly: false, resources: [resource] });
   };
+
+  async function partitionOf(partition: number) {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [name] });
+    const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition);
+    if (found === undefined) throw new Error(`Kafka names no leader of partition ${partition}`);
+    return found;
+  }
 
   return {
     source: name,
@@ -95,12 +118,8 @@ export async function createTopics(
     setSourceConfig: setConfig(name),
     setDeadLettersConfig: setConfig(deadLetters),
 
-    async leader(partition) {
-      const { topics } = await admin.fetchTopicMetadata({ topics: [name] });
-      const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition);
-      if (found === undefined) throw new Error(`Kafka names no leader of partition ${partition}`);
-      return found.leader;
-    },
+    leader: async (partition) => (await partitionOf(partition)).leader,
+    replicasInSync: async (partition) => (await partitionOf(partition)).isr,
 
     async inSync(replicas) {
       const { topics } = await admin.fetchTopicMetadata({ topics: [name, deadLetters] });

@@ -50,7 +50,9 @@ export async function realLedger(
   const fixture = ledgerFixture({ pg, connections, months });
   await fixture.converge();
   const { database } = fixture.names;
-  const topics = await createTopics(bootstrapServers, `tamper-${process.pid}`, PARTITIONS, 1, "CreateTime");
+  const topics = await createTopics(bootstrapServers, `tamper-${process.pid}`, PARTITIONS, {
+    settings: { "message.timestamp.type": "CreateTime" },
+  });
   const config = (port: number) => sinkConfig(fixture, topics, bootstrapServers, port);
 
   const move = async (atMs = Date.now()) => {
