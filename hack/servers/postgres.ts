@@ -155,8 +155,8 @@ interface User {
   gid: number;
 }
 
-/** PostgreSQL refuses to run as root, so root's servers run as nobody. */
-function serverUser(): User | undefined {
+/** PostgreSQL and PgBouncer refuse to run as root, so root's servers run as nobody. */
+export function serverUser(): User | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const fields = readFileSync("/etc/passwd", "utf8")
     .split("\n")

@@ -35,6 +35,9 @@ const QUERY_CANCELED = "57014";
 /** The code of an operation that we ended ourselves, since no answer came in time. */
 export const NO_ANSWER = "NO_ANSWER";
 
+/** The code of sessions that do not keep their server process to themselves. */
+export const POOLED = "POOLED";
+
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly kind: StoreErrorKind;

@@ -26,10 +26,16 @@ const CLOSE_TIMEOUT_MS = 2_000;
 export class Session {
   readonly #options: SessionOptions;
   #client: Client | undefined;
+  #backendPid: number | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: SessionOptions) {
     this.#options = options;
+  }
+
+  /** Of the server process that answered last, also where a pooler stands between; undefined while there is none. */
+  get backendPid(): number | undefined {
+    return this.#client === undefined ? undefined : this.#backendPid;
   }
 
   /** Runs alone on the connection. A failure rolls back; where that fails too, the connection is given up. */
@@ -66,7 +72,7 @@ export class Session {
       const message = `No answer from PostgreSQL within ${timeoutMs} ms`;
       timedOut.reject(new StoreError("Infrastructure", message, { code: NO_ANSWER }));
     }, timeoutMs);
-    const blocked = setTimeout(() => void this.#endBlockersOf(client), Math.min(BLOCKED_AFTER_MS, timeoutMs / 2));
+    const blocked = setTimeout(() => void this.#endBlockers(), Math.min(BLOCKED_AFTER_MS, timeoutMs / 2));
     work.catch(() => undefined);
     try {
       return await Promise.race([work, timedOut.promise]);
@@ -83,13 +89,19 @@ export class Session {
     client.on("end", () => this.#discard(client));
     try {
       // Bounded as any work: a server that went silent after the login would else be waited for without end.
-      await this.#bounded(client, this.#options.onConnect?.(client) ?? Promise.resolve());
+      await this.#bounded(client, this.#settle(client));
     } catch (error) {
       this.#discard(client);
       throw error;
     }
     this.#client = client;
     return client;
+  }
+
+  async #settle(client: Client): Promise<void> {
+    const { timeoutMs, onConnect } = this.#options;
+    this.#backendPid = await applySettings(client, timeoutMs);
+    await onConnect?.(client);
   }
 
   async #recover({ code }: StoreError): Promise<void> {
@@ -115,11 +127,13 @@ export class Session {
    * are ended that really block us and wait for their client: which connection is the older one says nothing, ours may
    * have been open for days.
    */
-  async #endBlockersOf(client: Client): Promise<void> {
+  async #endBlockers(): Promise<void> {
     try {
-      const side = await connect({ ...this.#options, applicationName: `${this.#options.applicationName} unblock` });
-      const timer = setTimeout(() => this.#discard(side), this.#options.timeoutMs);
-      await side.query(END_BLOCKERS, [backendPid(client)]).finally(() => clearTimeout(timer));
+      const { applicationName, timeoutMs } = this.#options;
+      const side = await connect({ ...this.#options, applicationName: `${applicationName} unblock` });
+      const timer = setTimeout(() => this.#discard(side), timeoutMs);
+      const ended = applySettings(side, timeoutMs).then(() => side.query(END_BLOCKERS, [this.#backendPid]));
+      await ended.finally(() => clearTimeout(timer));
       await side.end();
     } catch {
       // The operation that is blocked runs into its own timeout and is tried again.
@@ -153,18 +167,6 @@ async function open(config: ClientConfig): Promise<Client> {
 
 function clientConfig({ config, applicationName, timeoutMs }: SessionOptions, ssl: ClientConfig["ssl"]): ClientConfig {
   const { host, port, database, user, password } = config;
-  // Session settings: all of them USERSET, so that a writer login needs no right for them.
-  const settings = {
-    search_path: "pg_catalog",
-    statement_timeout: timeoutMs,
-    idle_in_transaction_session_timeout: timeoutMs,
-    client_connection_check_interval: 5_000,
-    tcp_keepalives_idle: 10,
-    tcp_keepalives_interval: 5,
-    tcp_keepalives_count: 3,
-    TimeZone: "UTC",
-    DateStyle: "ISO",
-  };
   return {
     host,
     port,
@@ -176,10 +178,34 @@ function clientConfig({ config, applicationName, timeoutMs }: SessionOptions, ss
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
     application_name: applicationName.slice(0, 63),
-    options: Object.entries(settings)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(" "),
   };
+}
+
+/**
+ * Settings of the session, all of them USERSET, so that a writer login needs no right for them. Poolers refuse them in the
+ * start packet. Nothing is looked up by the search path before it is set: every name here has its schema.
+ *
+ * @returns the server process's id: a pooler's answer to the login names another.
+ */
+async function applySettings(client: Client, timeoutMs: number): Promise<number> {
+  const settings = {
+    search_path: "pg_catalog",
+    statement_timeout: String(timeoutMs),
+    idle_in_transaction_session_timeout: String(timeoutMs),
+    client_connection_check_interval: "5000",
+    tcp_keepalives_idle: "10",
+    tcp_keepalives_interval: "5",
+    tcp_keepalives_count: "3",
+    TimeZone: "UTC",
+    DateStyle: "ISO",
+  };
+  const calls = Object.entries(settings).map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`);
+  const sql = `SELECT pg_catalog.pg_backend_pid() AS pid, ${calls.join(", ")}`;
+  const { rows } = await client.query<{ pid: number }>(sql);
+  const [row] = rows;
+  if (row === undefined)
+    throw new StoreError("Infrastructure", "The server did not say which of its processes this is");
+  return row.pid;
 }
 
 function tlsOptions({ sslMode, caFile, host }: PostgresConfig): ConnectionOptions | false {
@@ -193,4 +219,3 @@ function tlsOptions({ sslMode, caFile, host }: PostgresConfig): ConnectionOption
 // Part of node-postgres' Client, though not of its types.
 const streamOf = (client: Client) =>
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
-const backendPid = (client: Client) => (client as unknown as { processID: number }).processID;

@@ -1,7 +1,7 @@
 import type { Client, Connection } from "pg";
 import { type KnownEvents, keyText, type Position, type WritePlan } from "../batch.ts";
 import { genesis } from "../chain.ts";
-import { type Ledger, StoreError } from "./ledger.ts";
+import { type Ledger, POOLED, StoreError } from "./ledger.ts";
 import {
   binaryArray,
   eventRows,
@@ -55,6 +55,10 @@ export class PostgresLedger implements Ledger {
       throw new StoreError("Infrastructure", `The login may not write the ledger: it lacks ${lacks}`, {
         code: "42501",
       });
+    }
+    const { backendPid } = this.#control;
+    if (backendPid !== undefined && backendPid === this.#writer.backendPid) {
+      throw new StoreError("Infrastructure", "Two sessions have one server process", { code: POOLED });
     }
   }
 

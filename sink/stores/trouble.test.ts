@@ -6,6 +6,8 @@ test.for<[code: string | undefined, reason: string, means: string]>([
   ["28P01", "PostgresAuthenticationFailed", "invalid_password"],
   ["28000", "PostgresAuthenticationFailed", "no LOGIN, or not in pg_hba.conf"],
   ["42501", "PostgresAuthorizationFailed", "insufficient_privilege"],
+  ["42P05", "PostgresPooled", "a pooler: another's prepared statement is there"],
+  ["26000", "PostgresPooled", "a pooler: our prepared statement is not there"],
   ["CERT_HAS_EXPIRED", "PostgresTlsFailed", "OpenSSL's word"],
   ["ENOENT", "PostgresTlsFailed", "the authority's file is not there"],
   [undefined, "PostgresUnreachable", "the client's own words"],

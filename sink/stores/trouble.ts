@@ -1,11 +1,12 @@
 import type { Trouble } from "../link-watch.ts";
-import { NO_ANSWER, StoreError } from "./ledger.ts";
+import { NO_ANSWER, POOLED, StoreError } from "./ledger.ts";
 
 /** Most telling first: what a person must do differs. */
 export const storeTroubleReasons = [
   "PostgresAuthenticationFailed",
   "PostgresAuthorizationFailed",
   "PostgresTlsFailed",
+  "PostgresPooled",
   "PostgresUnreachable",
   "PostgresFailed",
 ] as const;
@@ -18,6 +19,11 @@ const tlsCode =
 const tlsMessage = /SSL connection/;
 /** SQLSTATE classes of a server that is there and cannot work for us now. */
 const unreachable = /^(08|53|57P|58|25006)/;
+/**
+ * invalid_sql_statement_name, duplicate_prepared_statement: what we prepared is not there, or is there already. Nobody else
+ * has our session, so we have not had one session all the time.
+ */
+const pooled: readonly string[] = [POOLED, "26000", "42P05"];
 const sqlState = /^[0-9A-Z]{5}$/;
 
 /** What a failure of the store means; undefined: the store answered, and about the events. */
@@ -30,6 +36,11 @@ export function storeTroubleOf(error: unknown): Trouble<StoreTroubleReason> | un
   if (tlsCode.test(code)) return { reason: "PostgresTlsFailed", detail: `no TLS connection came about (${code})` };
   if (code === "" && tlsMessage.test(message))
     return { reason: "PostgresTlsFailed", detail: "the server does not speak TLS" };
+  if (pooled.includes(code))
+    return {
+      reason: "PostgresPooled",
+      detail: "a pooler gives out sessions by the transaction: let it give out whole sessions",
+    };
   if (code === NO_ANSWER) return { reason: "PostgresUnreachable", detail: "the server does not answer in time" };
   if (!sqlState.test(code)) return { reason: "PostgresUnreachable", detail: "no connection came about, or it broke" };
   if (unreachable.test(code)) return { reason: "PostgresUnreachable", detail: `${message} (SQLSTATE ${code})` };
