@@ -107,16 +107,17 @@ function normalised(state: Record<string, unknown>, { namespace, ports }: World)
   const ids = new Map<string, string>();
   const text = JSON.stringify(sorted(state))
     .replaceAll(namespace, "NS")
-    .replace(/"port":(\d+)/g, '"port":"$1"')
-    .replaceAll(String(ports.kafka), "<kafka>")
-    .replaceAll(String(ports.postgres), "<postgres>")
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
     .replace(/\b(?:[0-9a-f]{16,}|[A-Za-z0-9+/_-]{43}=?)(?![A-Za-z0-9])/g, "<hash>")
     .replace(UUID, (id) => {
       const known = ids.get(id) ?? `<id ${ids.size + 1}>`;
       ids.set(id, known);
       return known;
-    });
+    })
+    // After the ids, in which a port's digits may stand by chance.
+    .replace(/"port":(\d+)/g, '"port":"$1"')
+    .replaceAll(String(ports.kafka), "<kafka>")
+    .replaceAll(String(ports.postgres), "<postgres>");
   return JSON.parse(text, portsInOrder) as Record<string, unknown>;
 }
 
