@@ -42,7 +42,7 @@ function hostileRecords(profile: Rules["profile"]): Hostile[] {
   }));
   while (records.length < BODIES) {
     const n = records.length;
-    const old = random.chance(0.15) ? random.pick(records) : undefined;
+    const old = random.chance(0.3) ? random.pick(records) : undefined;
     if (old === undefined) records.push({ name: `mutant ${n}`, fate: undefined, ...mutant(random, `mutant-${n}`) });
     // What is done to it may mend or break it: what was said beforehand of the first is not true of this one.
     else records.push({ ...again(random, old), name: `${old.name}, again as ${n}`, fate: undefined });
