@@ -74,6 +74,7 @@ test("no commit passes what is settled at that moment, however much was fetched 
     log,
     signal,
     revokeTimeoutMs: 200,
+    compareEveryMs: 60_000,
     decoded: () => undefined,
     untrustedTime: () => undefined,
   });

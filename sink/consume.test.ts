@@ -55,6 +55,7 @@ async function start(
     log,
     signal: abandon.signal,
     revokeTimeoutMs: 200,
+    compareEveryMs: 20,
     decoded: () => undefined,
     untrustedTime: () => untrusted.push("untrusted"),
   });
@@ -98,6 +99,25 @@ describe("the loop", () => {
     for (let i = 0; i < 10; i += 1) reader.append(i % 2, event());
     await until(() => reader.committed.get(0) === 5n && reader.committed.get(1) === 5n);
     expect(ledger.stored.length).toBe(10);
+  });
+
+  test.for([
+    { name: "by the same claim", epochs: 0n },
+    { name: "to before the claim", epochs: 1n },
+  ])("goes back where the ledger was put back $name, though nothing is sent any more", async ({ epochs }) => {
+    const { reader, ledger, owned } = await start(2);
+    for (let i = 0; i < 8; i += 1) reader.append(0, event());
+    reader.append(1, event());
+    await until(() => next(ledger) === 8 && owned.get(0)?.position?.nextOffset === 8n);
+    const { epoch = 0n, chain = Buffer.alloc(32) } = ledger.progress.get(0) ?? {};
+    ledger.progress.set(0, { epoch: epoch - epochs, nextOffset: 3n, chain });
+    await until(() => owned.get(0)?.position?.nextOffset !== 8n);
+    reader.heartbeatMs = performance.now();
+    await until(() => next(ledger) === 8);
+    expect(owned.get(0)?.position?.epoch).toBe(epoch);
+    expect(ledger.skipped.filter(({ partition }) => partition === 0).map(({ offset }) => Number(offset))).toEqual([
+      3, 4, 5, 6, 7,
+    ]);
   });
 
   test("says which partition cannot be read, reads the others, and goes on where it stood", async () => {

@@ -20,6 +20,8 @@ export interface ConsumerDeps {
   readonly signal: AbortSignal;
   /** Milliseconds that a rebalance waits for us to settle what is in hand. */
   readonly revokeTimeoutMs: number;
+  /** Milliseconds between two looks at where the ledger has our partitions. */
+  readonly compareEveryMs: number;
   readonly decoded: (events: number, seconds: number) => void;
   readonly untrustedTime: () => void;
 }
@@ -41,6 +43,7 @@ export class Consumer {
   readonly #batch: Batcher;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
+  #compareAtMs = 0;
   /** Resolves when part of the batch goes to the store, which makes room for more. */
   #taken = Promise.withResolvers<void>();
   /** Settled and not committed to the group yet. */
@@ -89,8 +92,10 @@ export class Consumer {
   }
 
   #writeWhatIsDue(): void {
-    if (!this.#isWriting && this.#isDue()) void this.#startWriting(() => this.#isDue());
+    if (!this.#isWriting && (this.#isDue() || this.#isToCompare())) void this.#startWriting(() => this.#isDue());
   }
+
+  #isToCompare = (): boolean => performance.now() >= this.#compareAtMs;
 
   #isDue(): boolean {
     const now = performance.now();
@@ -224,6 +229,7 @@ export class Consumer {
 
   async #write(): Promise<void> {
     const { settler, partitions, signal } = this.#deps;
+    if (this.#isToCompare()) await this.#compare();
     const parts: PartitionItems[] = [];
     const taken = this.#batch.take();
     this.#taken.resolve();
@@ -247,6 +253,24 @@ export class Consumer {
     this.#committing ??= this.#commit().finally(() => {
       this.#committing = undefined;
     });
+  }
+
+  /**
+   * A ledger may be put back to an older state, by a restore or a replica that lagged. A transaction finds out, but for a
+   * partition to which nobody sends anything there is none: what was taken from it would stay away. Between two
+   * transactions, since a position does not move meanwhile.
+   */
+  async #compare(): Promise<void> {
+    const { settler, partitions, compareEveryMs } = this.#deps;
+    const expected = new Map<number, Position>();
+    for (const { number, position, isWritable } of partitions.all) {
+      if (isWritable && position !== undefined) expected.set(number, position);
+    }
+    for (const [number, outcome] of await settler.compare(expected)) {
+      const partition = partitions.get(number);
+      if (partition !== undefined && partition.position === expected.get(number)) this.#apply(partition, outcome);
+    }
+    this.#compareAtMs = performance.now() + compareEveryMs;
   }
 
   /** What is in hand does not follow what is settled: nobody else would ever read the partition again. */

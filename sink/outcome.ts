@@ -16,7 +16,7 @@ export type Outcome =
   | { readonly kind: "Advanced"; readonly position: Position }
   /** It cannot go on for now; what is before `position` is settled. */
   | { readonly kind: "Held"; readonly reason: HoldReason; readonly position: Position }
-  /** Another sink has claimed it. */
+  /** Another sink has claimed it, or the ledger was put back to before our claim. */
   | { readonly kind: "Lost" }
   /** The ledger stands elsewhere although nobody else claimed it: go on from there. */
   | { readonly kind: "Moved"; readonly position: Position };

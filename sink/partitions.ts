@@ -166,14 +166,17 @@ export class Partitions {
     );
   }
 
-  /** Another sink claimed it. The group may still give it to us: a later heartbeat tells, and only then is it claimed again. */
+  /** Another sink claimed it, or the ledger is older than our claim. The group may still give it to us: a later heartbeat tells, and only then is it claimed again. */
   lose(partition: Partition): void {
     const { reader, log } = this.#deps;
     const lostAtMs = performance.now();
     partition.position = undefined;
     partition.waitingFor = undefined;
     reader.pause(partition.number);
-    log.warn({ partition: partition.number }, "Partition was claimed by another sink");
+    log.warn(
+      { partition: partition.number },
+      "Partition is not ours in the ledger: another sink claimed it, or the ledger was put back",
+    );
     void this.#claimAfterHeartbeat(partition, lostAtMs);
   }
 

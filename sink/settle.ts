@@ -64,6 +64,22 @@ export class Settler {
     return outcomes;
   }
 
+  /** Which of these the ledger has elsewhere. A store that does not answer says nothing: it is asked again another time. */
+  async compare(expected: ReadonlyMap<number, Position>): Promise<Outcomes> {
+    const outcomes: Outcomes = new Map();
+    if (expected.size === 0) return outcomes;
+    const { ledger, topicId, log } = this.#deps;
+    const error = await storeErrorOf(async () => {
+      const positions = await ledger.positions(topicId, [...expected.keys()]);
+      for (const [partition, position] of expected) {
+        const outcome = outcomeOf(positions.get(partition), position, undefined);
+        if (outcome !== undefined) outcomes.set(partition, outcome);
+      }
+    });
+    if (error !== undefined) log.debug({ err: error }, "Could not compare positions with the ledger");
+    return outcomes;
+  }
+
   /** Dead letters are acknowledged before their offsets can count as settled; where that fails, what is before them still goes in. */
   async #withDeadLetters(parts: readonly PartitionItems[], outcomes: Outcomes): Promise<readonly PartitionItems[]> {
     const { deadLetters, log } = this.#deps;
@@ -102,7 +118,7 @@ export class Settler {
     };
 
     for (let attempt = 0; state.parts.length > 0; attempt += 1) {
-      const error = await storeErrorOf(gate.once(() => this.#attempt(state), signal));
+      const error = await storeErrorOf(() => gate.once(() => this.#attempt(state), signal));
       if (error === undefined) {
         attempt = -1;
         continue;
@@ -212,9 +228,9 @@ function keepOpen(state: Writing): void {
   state.parts = state.parts.filter(({ partition }) => !state.outcomes.has(partition));
 }
 
-async function storeErrorOf(work: Promise<void>): Promise<StoreError | undefined> {
+async function storeErrorOf(work: () => Promise<void>): Promise<StoreError | undefined> {
   try {
-    await work;
+    await work();
     return undefined;
   } catch (error) {
     if (error instanceof StoreError) return error;

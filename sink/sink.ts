@@ -39,6 +39,8 @@ export interface RunningSink {
   stop(): void;
 }
 
+/** A ledger is seldom put back, and the look costs one small query. */
+const COMPARE_EVERY_MS = 5_000;
 const TOPIC_ID_CHECK_MS = 30_000;
 const START_RETRY_MS = 2_000;
 
@@ -147,6 +149,7 @@ async function run(deps: SinkDeps, state: State, metrics: ReturnType<typeof sink
     log,
     signal,
     revokeTimeoutMs: Math.min(10_000, config.kafka.rebalanceTimeout / 2),
+    compareEveryMs: COMPARE_EVERY_MS,
     decoded: metrics.decoded,
     untrustedTime: once(() => {
       metrics.untrustedTime();

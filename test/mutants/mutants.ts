@@ -29,6 +29,13 @@ export const mutants: readonly Mutant[] = [
     tests: ["operator/external/kafka-addresses.test.ts"],
   },
   {
+    name: "a ledger put back is found out by a write alone",
+    file: "sink/consume.ts",
+    search: "if (this.#isToCompare()) await this.#compare();",
+    replace: "",
+    tests: ["sink/consume.test.ts"],
+  },
+  {
     name: "commit past a gap: what was fetched is committed, not what is settled",
     file: "sink/consume.ts",
     search: "set(number, partition.position.nextOffset);",
