@@ -92,7 +92,10 @@ export class Consumer {
   }
 
   #writeWhatIsDue(): void {
-    if (!this.#isWriting && (this.#isDue() || this.#isToCompare())) void this.#startWriting(() => this.#isDue());
+    if (this.#isWriting) return;
+    if (this.#isDue()) void this.#startWriting(() => this.#isDue());
+    // By itself: a batch that is not due yet is not written for it.
+    else if (this.#isToCompare()) void this.#inTurn(() => this.#compare());
   }
 
   #isToCompare = (): boolean => performance.now() >= this.#compareAtMs;
@@ -119,10 +122,15 @@ export class Consumer {
 
   /** Writes one batch after what is being written, and more while `goOn`. */
   #startWriting(goOn: () => boolean): Promise<void> {
-    const writing = this.#writing.then(async () => {
+    return this.#inTurn(async () => {
       do await this.#write();
       while (goOn());
     });
+  }
+
+  /** After everything that was begun before. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const writing = this.#writing.then(work);
     const settled = writing.catch((error: unknown) => {
       if (!this.#deps.signal.aborted) this.#failure ??= error;
     });

@@ -12,16 +12,21 @@ export interface TestRun {
 export class WarmVitest {
   readonly #tree: string;
   readonly #vitest: Vitest;
+  /** Of the run under way only: vitest itself hands out those of earlier runs with each result. */
+  readonly #ended: TestModule[];
 
-  private constructor(tree: string, vitest: Vitest) {
+  private constructor(tree: string, vitest: Vitest, ended: TestModule[]) {
     this.#tree = tree;
     this.#vitest = vitest;
+    this.#ended = ended;
   }
 
   static async start(tree: string): Promise<WarmVitest> {
-    const vitest = await createVitest("test", { root: tree, watch: false, bail: 1, reporters: [{}] });
+    const ended: TestModule[] = [];
+    const collector = { onTestModuleEnd: (module: TestModule) => void ended.push(module) };
+    const vitest = await createVitest("test", { root: tree, watch: false, bail: 1, reporters: [collector] });
     await vitest.standalone();
-    return new WarmVitest(tree, vitest);
+    return new WarmVitest(tree, vitest, ended);
   }
 
   /** To be told of every file that was written. */
@@ -32,11 +37,12 @@ export class WarmVitest {
   /** Runs test files up to the first red test. Throws where one does not even load, or all take longer than `withinMs`. */
   async run(files: readonly string[], withinMs: number): Promise<TestRun> {
     const began = performance.now();
+    this.#ended.length = 0;
     const specifications = await this.#vitest.globTestSpecifications([...files]);
-    const { testModules } = await within(withinMs, files, this.#vitest.runTestSpecifications(specifications));
-    const cases = testModules.flatMap(({ children }) => [...children.allTests()]);
+    await within(withinMs, files, this.#vitest.runTestSpecifications(specifications));
+    const cases = this.#ended.flatMap(({ children }) => [...children.allTests()]);
     return {
-      failed: testModules.flatMap(redIn),
+      failed: this.#ended.flatMap(redIn),
       passed: cases.filter((test) => test.result().state === "passed").length,
       seconds: (performance.now() - began) / 1000,
     };
