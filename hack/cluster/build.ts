@@ -12,6 +12,7 @@ const components = {
   "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
   kubelet: "k8s.io/kubernetes/cmd/kubelet",
   "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+  kubectl: "k8s.io/kubernetes/cmd/kubectl",
   pause: "./pause",
 } as const;
 
@@ -66,7 +67,7 @@ function finished(child: ChildProcess, name: Component): Promise<void> {
   }).finally(() => clearInterval(progress));
 }
 
-/** Every program, one after the other: each build uses all cores. */
+/** Every program that a cluster runs, one after the other: each build uses all cores. */
 export async function buildComponents(): Promise<string[]> {
   const paths: string[] = [];
   for (const name of Object.keys(components) as Component[]) paths.push(await component(name));

@@ -37,8 +37,6 @@ export async function ensurePrerequisites(): Promise<void> {
     throw new Error("A cluster of its own needs root, for namespaces and containers. Run it as root, or by sudo");
   }
   if (!isThere("go")) throw new Error("Missing: go (1.24 or newer)\n  fix: apt install golang, or https://go.dev/dl");
-  if (!isThere("kubectl"))
-    throw new Error("Missing: kubectl (1.31 or newer)\n  fix: https://kubernetes.io/docs/tasks/tools");
   await ensurePrograms(...Object.keys(programs));
 }
 

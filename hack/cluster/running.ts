@@ -11,6 +11,8 @@ export const keeperFile = join(cloneState, "cluster-keeper.json");
 export const pidFile = join(developerCluster, "pid");
 /** How to connect; written when all is ready. */
 export const envFile = join(developerCluster, "env");
+/** Before all others in the PATH of `hack/in-cluster`: the cluster's own kubectl. */
+export const programFolder = join(developerCluster, "bin");
 export const kubeconfigFile = join(developerCluster, "kubeconfig");
 
 /** Who keeps the developer's cluster, if anybody does. */
