@@ -1,19 +1,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
-import type { KubeObject, ObjectRef } from "../runtime/object-store.ts";
+import type { KubeObject, ListOptions, ObjectRef, ObjectStore } from "../runtime/object-store.ts";
 import { controlRecord } from "../standalone/control-socket.ts";
 import { readObjects } from "../standalone/object-files.ts";
 import { Failure } from "./failure.ts";
 
-/** What the commands need of a standalone. */
-export interface Client {
-  get<T extends KubeObject>(ref: ObjectRef): Promise<T | undefined>;
-  /** Sorted by namespace and name. */
-  list<T extends KubeObject>(kind: string, namespace?: string): Promise<T[]>;
-  /** False when there was nothing to delete. */
-  delete(ref: ObjectRef): Promise<boolean>;
-}
+/** What the commands need of the port, on a cluster and on a standalone. */
+export type Client = Pick<ObjectStore, "get" | "list" | "delete">;
 
 /** Throws a Failure when the folder is none. */
 export async function requireState(stateDir: string): Promise<string> {
@@ -30,18 +24,23 @@ export function clientOf(stateDir: string): Client {
       const found = answer === undefined ? await fromFolder(stateDir, ref) : orMissing(answer);
       return found as T | undefined;
     },
-    async list<T extends KubeObject>(kind: string, namespace?: string) {
+    async list<T extends KubeObject>(kind: string, { namespace, labels = {} }: ListOptions = {}) {
       const query = namespace === undefined ? "" : `?namespace=${encodeURIComponent(namespace)}`;
       const answer = await viaSocket(stateDir, "GET", `/objects/${kind}${query}`).catch(() => undefined);
-      if (answer === undefined) return (await folderList(stateDir, kind, namespace)) as unknown as T[];
-      return (done(answer) as { items: T[] }).items;
+      const { items, resourceVersion } =
+        answer === undefined
+          ? { items: await folderList(stateDir, kind, namespace), resourceVersion: "" }
+          : (done(answer) as { items: KubeObject[]; resourceVersion: string });
+      const wanted = Object.entries(labels);
+      const labelled = ({ metadata }: KubeObject) => wanted.every(([key, value]) => metadata.labels?.[key] === value);
+      return { items: items.filter(labelled) as T[], resourceVersion };
     },
     async delete(ref) {
       const answer = await viaSocket(stateDir, "DELETE", pathOf(ref)).catch(() => undefined);
       if (answer === undefined) {
         throw new Failure(`No standalone runs on ${stateDir}, so nothing would tear the resource down: start it first`);
       }
-      return orMissing(answer) !== undefined;
+      orMissing(answer);
     },
   };
 }

@@ -1,8 +1,9 @@
 import { PIPELINE_COLUMNS, type PrinterColumn, TOPIC_COLUMNS } from "../../crds/v1alpha1/printer-columns.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
-import type { CountedEvent } from "../standalone/event-count.ts";
-import type { Deployment, Pod } from "../standalone/workload-types.ts";
+import type { Deployment } from "../standalone/workload-types.ts";
+import { countOf, lastSeen, type ShownEvent } from "./event-times.ts";
 import { jsonPath } from "./json-path.ts";
+import { type ListedPod, podState, processOf, readyContainers, restarts } from "./pod-state.ts";
 
 export interface Column {
   name: string;
@@ -45,30 +46,25 @@ const builtIn: Record<string, Column[]> = {
     age,
   ],
   Pod: [
-    column<Pod>("READY", ({ status }) => `${status?.containerStatuses[0]?.ready ? 1 : 0}/1`),
-    column<Pod>("STATUS", podState),
-    column<Pod>("RESTARTS", ({ status }) => status?.containerStatuses[0]?.restartCount ?? 0),
+    column<ListedPod>("READY", readyContainers),
+    column<ListedPod>("STATUS", podState),
+    column<ListedPod>("RESTARTS", restarts),
     age,
-    { ...column<Pod>("PROCESS", ({ status }) => status?.containerStatuses[0]?.containerID ?? ""), wide: true },
+    { ...column<ListedPod>("IP", ({ status }) => status?.podIP ?? ""), wide: true },
+    { ...column<ListedPod>("NODE", ({ spec }) => spec.nodeName ?? ""), wide: true },
+    { ...column<ListedPod>("PROCESS", processOf), wide: true },
   ],
   Secret: [column<KubeObject & { type?: string }>("TYPE", ({ type = "Opaque" }) => type), column("DATA", count), age],
   ConfigMap: [column("DATA", count), age],
   Event: [
-    column<CountedEvent>("LAST SEEN", ({ series }, now) => since(series.lastObservedTime, now)),
-    column<CountedEvent>("TYPE", ({ type }) => type),
-    column<CountedEvent>("REASON", ({ reason }) => reason),
-    column<CountedEvent>("OBJECT", ({ regarding }) => `${regarding.kind.toLowerCase()}/${regarding.name}`),
-    column<CountedEvent>("COUNT", ({ series }) => series.count),
-    column<CountedEvent>("MESSAGE", ({ note }) => note),
+    column<ShownEvent>("LAST SEEN", (event, now) => since(lastSeen(event), now)),
+    column<ShownEvent>("TYPE", ({ type = "" }) => type),
+    column<ShownEvent>("REASON", ({ reason = "" }) => reason),
+    column<ShownEvent>("OBJECT", ({ regarding: { kind = "", name = "" } = {} }) => `${kind.toLowerCase()}/${name}`),
+    column<ShownEvent>("COUNT", countOf),
+    column<ShownEvent>("MESSAGE", ({ note = "" }) => note),
   ],
 };
-
-function podState({ metadata, status }: Pod): string {
-  if (metadata.deletionTimestamp !== undefined) return "Terminating";
-  const state = status?.containerStatuses[0]?.state;
-  if (state === undefined) return "Pending";
-  return "waiting" in state ? state.waiting.reason : "Running";
-}
 
 /** `5s`, `3m20s`, `4h`, `12d`: kubectl's short duration since a time; `<unknown>` for none. */
 export function since(time: string, now: number): string {

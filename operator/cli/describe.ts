@@ -1,22 +1,22 @@
 import { stringify } from "yaml";
 import type { AuditPipelineStatus } from "../../crds/v1alpha1/audit-pipeline.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
-import type { CountedEvent } from "../standalone/event-count.ts";
 import type { Client } from "./client.ts";
 import { since } from "./columns.ts";
+import { countOf, lastSeen, type ShownEvent } from "./event-times.ts";
 import { getOne, type Scope, type Target } from "./get.ts";
 import { renderTable } from "./output.ts";
 
 /** `describe KIND NAME`: the object and its events. Of a Secret the sizes, never the values. */
 export async function describe(client: Client, target: Target, scope: Scope): Promise<string> {
   const object = await getOne(client, target, scope);
-  const events = await client.list<CountedEvent>("Event", scope.namespace);
-  const own = events.filter(({ regarding }) => regarding.uid === object.metadata.uid);
+  const events = await client.list<ShownEvent>("Event", { namespace: scope.namespace });
+  const own = events.items.filter(({ regarding }) => regarding?.uid === object.metadata.uid);
   return renderDescription(object, own, Date.now());
 }
 
 /** Pure. */
-export function renderDescription(object: KubeObject, events: readonly CountedEvent[], now: number): string {
+export function renderDescription(object: KubeObject, events: readonly ShownEvent[], now: number): string {
   const { kind, apiVersion, metadata, ...content } = object as KubeObject & Record<string, unknown>;
   const { name, namespace, labels, annotations, creationTimestamp, deletionTimestamp, finalizers, generation } =
     metadata;
@@ -54,13 +54,14 @@ function sizes(data: unknown): Record<string, string> {
   return Object.fromEntries(entries.map(([key, value]) => [key, `${Buffer.from(value, "base64").length} bytes`]));
 }
 
-function renderEvents(events: readonly CountedEvent[], now: number): string {
+function renderEvents(events: readonly ShownEvent[], now: number): string {
   if (events.length === 0) return "Events: none\n";
   const rows = events
-    .toSorted((a, b) => a.series.lastObservedTime.localeCompare(b.series.lastObservedTime))
-    .map(({ type, reason, series, note }) => [
-      ...["  ", type, reason, `${since(series.lastObservedTime, now)} (x${series.count})`, note],
-    ]);
+    .toSorted((a, b) => Date.parse(lastSeen(a)) - Date.parse(lastSeen(b)))
+    .map((event) => {
+      const { type = "", reason = "", note = "" } = event;
+      return ["  ", type, reason, `${since(lastSeen(event), now)} (x${countOf(event)})`, note];
+    });
   return `Events:\n${renderTable([["  ", "TYPE", "REASON", "AGE", "MESSAGE"], ...rows])}`;
 }
 

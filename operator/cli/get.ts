@@ -1,5 +1,6 @@
 import type { KubeObject } from "../runtime/object-store.ts";
 import type { Client } from "./client.ts";
+import { lastSeen } from "./event-times.ts";
 import { Failure } from "./failure.ts";
 import { type Format, type Listing, renderListings } from "./output.ts";
 import { kindsOf, qualifiedKind } from "./resource-names.ts";
@@ -59,12 +60,14 @@ async function listing(
   name: string | undefined,
   namespace: string | undefined,
 ): Promise<Listing> {
-  const items = await client.list(kind, namespace);
-  const shown = name === undefined ? items : items.filter(({ metadata }) => metadata.name === name);
-  return { kind, items: kind === "Event" ? shown.toSorted(byLastSeen) : shown };
+  if (name !== undefined) {
+    // A right to get one is not a right to list all.
+    if (namespace === undefined) throw new Failure("-A shows all: a name needs its namespace (-n)", 2);
+    const found = await client.get({ kind, namespace, name });
+    return { kind, items: found === undefined ? [] : [found] };
+  }
+  const { items } = await client.list(kind, namespace === undefined ? {} : { namespace });
+  return { kind, items: kind === "Event" ? items.toSorted(byLastSeen) : items };
 }
 
-const lastSeen = (event: KubeObject) => (event as KubeObject & { series?: { lastObservedTime: string } }).series;
-
-const byLastSeen = (a: KubeObject, b: KubeObject) =>
-  (lastSeen(a)?.lastObservedTime ?? "").localeCompare(lastSeen(b)?.lastObservedTime ?? "");
+const byLastSeen = (a: KubeObject, b: KubeObject) => Date.parse(lastSeen(a)) - Date.parse(lastSeen(b));

@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { ANNOTATIONS } from "../../crds/v1alpha1/shared.ts";
 import { loadOperatorConfig, type OperatorConfig } from "../config.ts";
 import { FIELD_MANAGER } from "../controllers/field-manager.ts";
-import { type Connection, connectKubernetes, KubeConfigError } from "../kubernetes/connect.ts";
+import type { Connection } from "../kubernetes/connect.ts";
 import { kubernetesStore } from "../kubernetes/kubernetes-store.ts";
 import { runElected } from "../kubernetes/leader-election.ts";
 import { configMapReceipts } from "../kubernetes/receipts.ts";
@@ -16,6 +16,7 @@ import type { KubeObject, ObjectStore } from "../runtime/object-store.ts";
 import { type RunningController, runController } from "../runtime/run-controller.ts";
 import type { MakeControllers } from "./controllers.ts";
 import { Failure } from "./failure.ts";
+import { connection as connect } from "./open-cluster.ts";
 import { operatorLog, warnOfMissingBackends } from "./operator-log.ts";
 import type { OperatorFlags } from "./program.ts";
 import { asFailure } from "./standalone.ts";
@@ -115,14 +116,6 @@ async function untilSignal(log: Logger): Promise<void> {
   const signal = await Promise.race(["SIGTERM", "SIGINT"].map((name) => once(process, name).then(() => name)));
   process.once("SIGTERM", () => process.exit(1)).once("SIGINT", () => process.exit(1));
   log.info({ signal }, "Stopping");
-}
-
-function connect(flags: OperatorFlags): Connection {
-  try {
-    return connectKubernetes(flags);
-  } catch (error) {
-    throw error instanceof KubeConfigError ? new Failure(error.message, 2) : error;
-  }
 }
 
 /** The uid of kube-system names a cluster. Without the right to read it, the configuration has to say a clusterId. */

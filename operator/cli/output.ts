@@ -22,7 +22,7 @@ export interface ListOptions {
 
 /** What `get` prints. Pure. */
 export function renderListings(listings: readonly Listing[], options: ListOptions): string {
-  const items = listings.flatMap((listing) => listing.items);
+  const items = listings.flatMap((listing) => listing.items).map(withoutManagers);
   const [only] = items;
   const value = options.single && only !== undefined ? only : { apiVersion: "v1", kind: "List", items };
   if (options.format === "json") return `${JSON.stringify(value, null, 2)}\n`;
@@ -32,6 +32,12 @@ export function renderListings(listings: readonly Listing[], options: ListOption
   }
   const several = listings.filter((listing) => listing.items.length > 0);
   return several.map((listing) => tableOf(listing, options, several.length > 1)).join("\n");
+}
+
+/** As kubectl leaves it out: who set which field says nothing of the object. */
+function withoutManagers<T extends KubeObject>(object: T): T {
+  const { managedFields: _, ...metadata } = object.metadata as KubeObject["metadata"] & { managedFields?: unknown };
+  return { ...object, metadata };
 }
 
 function tableOf({ kind, items }: Listing, { format, allNamespaces, now }: ListOptions, prefixed: boolean): string {

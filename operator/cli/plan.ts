@@ -25,7 +25,7 @@ export interface PlanOptions {
 /** `plan -f P`: what applying the manifests would change, without changing it. */
 export async function plan({ path, config, stateDir, connect }: PlanOptions): Promise<Planned> {
   const { planResources } = await import("../dry-run/plan-resources.ts");
-  const nothing: StoreReader = { get: async () => undefined, list: async () => [] };
+  const nothing: StoreReader = { get: async () => undefined, list: async () => ({ items: [], resourceVersion: "" }) };
   const reader = stateDir === undefined ? nothing : clientOf(await requireState(stateDir));
   const resources = await resourcesOf(path, reader);
   const deps = connect(config, stateDir === undefined ? noReceipts : fileReceipts(stateDir));

@@ -2,15 +2,15 @@ import { readFile } from "node:fs/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Planned } from "../dry-run/plan-resources.ts";
 import type { KubeFlags } from "../kubernetes/connect.ts";
-import { type Client, clientOf, requireState } from "./client.ts";
+import type { Client } from "./client.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
 import { get, getOne, notFound, oneKind, type Scope, type Target, targetOf } from "./get.ts";
+import { type Opened, openClient } from "./open-client.ts";
 import { type Format, formats } from "./output.ts";
-import { renderPlan } from "./plan.ts";
+import { type PlaceFlags, placeOf } from "./place.ts";
 import { qualifiedKind, UnknownKindError } from "./resource-names.ts";
 import { renderStatus } from "./status.ts";
-import { validate } from "./validate.ts";
 import { goalOf, timeoutMs, waitFor } from "./wait.ts";
 import { watchStatus } from "./watch-status.ts";
 
@@ -28,10 +28,9 @@ export interface PlanFlags {
   output: "table" | "json";
 }
 
-interface ScopeFlags {
-  namespace: string;
+interface ScopeFlags extends PlaceFlags {
+  namespace?: string;
   allNamespaces?: boolean;
-  state?: string;
 }
 
 export interface OperatorFlags extends KubeFlags {
@@ -75,6 +74,7 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     .description("check manifests without any server")
     .requiredOption("-f, --filename <path>", "file, folder, or - for standard input")
     .action(async ({ filename }: { filename: string }) => {
+      const { validate } = await import("./validate.ts");
       const { valid, refused } = await validate(filename);
       print(valid.map((line) => `${line}\n`).join(""));
       if (refused.length > 0) throw new Failure(refused.join("\n"), 2);
@@ -84,23 +84,26 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     .description("list resources of one kind or several (pods,deployments), or one of them")
     .addOption(new Option("-o, --output <format>", "how").choices(formats).default("table"))
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { output: Format }) => {
-      print(await get(await openClient(flags), targetOf(kind, name), scopeOf(flags), flags.output));
+      const target = targetOf(kind, name);
+      await at(flags, async ({ client }, scope) => print(await get(client, target, scope, flags.output)));
     });
 
   scoped(program.command("describe <kind> [name]"))
     .description("show one resource with its events")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags) => {
-      print(await describe(await openClient(flags), targetOf(kind, name), scopeOf(flags)));
+      const target = targetOf(kind, name);
+      await at(flags, async ({ client }, scope) => print(await describe(client, target, scope)));
     });
 
   scoped(program.command("status <name>"))
     .description("show whether an AuditPipeline (or KIND/NAME) does what it should, and why not")
     .option("-w, --watch", "go on showing it as it changes", false)
     .action(async (name: string, flags: ScopeFlags & { watch: boolean }) => {
-      const client = await openClient(flags);
       const target = name.includes("/") ? targetOf(name) : { kinds: ["AuditPipeline", "AuditTopic"], name };
-      if (flags.watch) return watchStatus(client, target, scopeOf(flags), print);
-      print(renderStatus(await getOne(client, target, scopeOf(flags)), Date.now()));
+      await at(flags, async ({ client }, scope) => {
+        if (flags.watch) return watchStatus(client, target, scope, print);
+        print(renderStatus(await getOne(client, target, scope), Date.now()));
+      });
     });
 
   scoped(program.command("wait <kind> [name]"))
@@ -109,8 +112,10 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     .option("--timeout <duration>", "such as 60s or 5m", "60s")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { for: string; timeout: string }) => {
       const wait = { goal: goalOf(flags.for), timeoutMs: timeoutMs(flags.timeout) };
+      const target = oneKind(kind, name);
+      const waiting = async ({ client }: Opened, scope: Scope) => print(await waitFor(client, target, scope, wait));
       // The standalone that is waited for may not have made its folder yet.
-      print(await waitFor(clientOf(stateOf(flags)), oneKind(kind, name), scopeOf(flags), wait));
+      await at(flags, waiting, true);
     });
 
   scoped(program.command("delete <kind> [name]"))
@@ -118,7 +123,9 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     .option("--wait", "until it is gone", false)
     .option("--timeout <duration>", "how long to wait", "10m")
     .action(async (kind: string, name: string | undefined, flags: ScopeFlags & { wait: boolean; timeout: string }) => {
-      await remove(await openClient(flags), oneKind(kind, name), flags);
+      const target = oneKind(kind, name);
+      const limit = timeoutMs(flags.timeout);
+      await at(flags, ({ client }, scope) => remove(client, target, scope, flags.wait ? limit : undefined));
     });
 
   program
@@ -130,6 +137,7 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     .addOption(stateOption())
     .action(async (flags: PlanFlags) => {
       const planned = await planWith(flags);
+      const { renderPlan } = await import("./plan.ts");
       print(renderPlan(planned, flags.output));
       if (planned.problems.length > 0) throw new Failure("", 2);
       if (planned.steps.length > 0) throw new Failure("", 1);
@@ -167,38 +175,52 @@ const kubeconfigOption = () =>
   new Option("--kubeconfig <file>", "the cluster's kubeconfig; default KUBECONFIG, then ~/.kube/config");
 const contextOption = () => new Option("--context <name>", "context of the kubeconfig");
 
-const stateOption = () =>
-  new Option("--state <dir>", "the state folder of a standalone")
-    .env("AUDIT_PIPELINE_STATE")
-    .argParser((dir: string) => {
-      if (dir === "") throw new InvalidArgumentError("It is empty.");
-      return dir;
-    });
+const stateOption = () => placeOption().env("AUDIT_PIPELINE_STATE");
+
+/** Without the environment, which a flag that means a cluster outranks: see placeOf. */
+const placeOption = () =>
+  new Option(
+    "--state <dir>",
+    "a standalone's state folder, in place of a cluster; default AUDIT_PIPELINE_STATE",
+  ).argParser((dir: string) => {
+    if (dir === "") throw new InvalidArgumentError("It is empty.");
+    return dir;
+  });
 
 function scoped(command: Command): Command {
   return command
-    .option("-n, --namespace <namespace>", "namespace of the resource", "default")
+    .option("-n, --namespace <namespace>", "namespace of the resource; default the context's, else default")
     .option("-A, --all-namespaces", "all namespaces")
-    .addOption(stateOption());
+    .addOption(placeOption())
+    .addOption(kubeconfigOption())
+    .addOption(contextOption());
 }
 
-const openClient = async (flags: ScopeFlags): Promise<Client> => clientOf(await requireState(stateOf(flags)));
-
-function stateOf({ state }: ScopeFlags): string {
-  if (state === undefined) throw new Failure("Say which standalone: --state DIR, or AUDIT_PIPELINE_STATE", 2);
-  return state;
+/** Does the work on the cluster or the standalone that the flags mean. */
+async function at(
+  flags: ScopeFlags,
+  work: (opened: Opened, scope: Scope) => Promise<void>,
+  mayCome = false,
+): Promise<void> {
+  const opened = await openClient(placeOf(flags, process.env), mayCome);
+  try {
+    const { namespace = opened.namespace, allNamespaces = false } = flags;
+    await work(opened, { namespace, allNamespaces });
+  } finally {
+    await opened.close();
+  }
 }
 
-const scopeOf = ({ namespace, allNamespaces = false }: ScopeFlags): Scope => ({ namespace, allNamespaces });
-
-async function remove(client: Client, { kinds, name }: Target, flags: ScopeFlags & { wait: boolean; timeout: string }) {
+async function remove(client: Client, { kinds, name }: Target, scope: Scope, waitMs: number | undefined) {
   if (name === undefined) throw new Failure("Which one? Give KIND NAME", 2);
   const [kind = ""] = kinds;
-  const limit = timeoutMs(flags.timeout);
-  if (!(await client.delete({ kind, namespace: flags.namespace, name }))) throw notFound([kind], name);
+  const ref = { kind, namespace: scope.namespace, name };
+  const found = await client.get(ref);
+  if (found === undefined) throw notFound([kind], name);
+  await client.delete(ref, { uid: found.metadata.uid });
   print(`${qualifiedKind(kind)} "${name}" deleted\n`);
-  if (!flags.wait) return;
-  await waitFor(client, { kinds, name }, scopeOf(flags), { goal: { kind: "Delete" }, timeoutMs: limit });
+  if (waitMs === undefined) return;
+  await waitFor(client, { kinds, name }, scope, { goal: { kind: "Delete" }, timeoutMs: waitMs });
 }
 
 async function crds(): Promise<string> {

@@ -3,10 +3,7 @@ import type { KubeObject, ObjectMeta, ObjectRef, ObjectStore } from "../runtime/
 import type { Record } from "./step.ts";
 
 /** The reading half of the port, which is all a plan may use. */
-export interface StoreReader {
-  get<T extends KubeObject>(ref: ObjectRef): Promise<T | undefined>;
-  list<T extends KubeObject>(kind: string, namespace?: string): Promise<T[]>;
-}
+export type StoreReader = Pick<ObjectStore, "get" | "list">;
 
 export interface RecordedStore {
   /** The port for one resource's pass, whose writes are noted for it. */
@@ -41,7 +38,7 @@ export function recordedStore(reader: StoreReader, admit: (object: KubeObject) =
         kind: string,
         options: { namespace?: string; labels?: { [key: string]: string } } = {},
       ) {
-        const there = await reader.list<T>(kind, options.namespace);
+        const { items: there } = await reader.list<T>(kind, options);
         const overlaid = new Map(there.map((object) => [idOf(refOf(object)), object as KubeObject]));
         for (const [id, object] of imagined) {
           if (object.kind === kind && (options.namespace ?? object.metadata.namespace) === object.metadata.namespace)

@@ -41,7 +41,8 @@ export class FieldConflictError extends ConflictError {
 export function errorOf(code: number, status: ApiStatus, what: string): Error {
   const { reason = "Unknown", details } = status;
   const message = status.message ?? `${what} was answered ${code}`;
-  if (code === 404) return new NotFoundError(message);
+  // Only a Status says that an object is gone. A path that nobody serves (a CRD that is missing, a proxy) is no deletion.
+  if (code === 404 && reason === "NotFound") return new NotFoundError(message);
   if (code === 409 && reason === "AlreadyExists") return new AlreadyExistsError(message);
   if (code === 409) return conflictOf(message, details);
   if (code === 410) return new GoneError(message);

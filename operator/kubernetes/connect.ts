@@ -17,6 +17,8 @@ export class KubeConfigError extends Error {
 
 export interface Connection {
   readonly api: ApiClient;
+  /** Its address, for messages. */
+  readonly server: string;
   /** Of the context, where it names one. */
   readonly namespace: string | undefined;
 }
@@ -34,7 +36,11 @@ export function connectKubernetes({ kubeconfig, context }: KubeFlags): Connectio
     if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
     else if (inFile) config.loadFromDefault();
     else if (process.env["KUBERNETES_SERVICE_HOST"] !== undefined) config.loadFromCluster();
-    else throw new KubeConfigError("No cluster: say --kubeconfig FILE, set KUBECONFIG, or run in a pod");
+    else {
+      throw new KubeConfigError(
+        "No cluster: there is no ~/.kube/config. Say --kubeconfig FILE, set KUBECONFIG, or run in a pod; for a standalone, --state DIR or AUDIT_PIPELINE_STATE",
+      );
+    }
     if (context !== undefined) config.setCurrentContext(context);
   } catch (error) {
     if (error instanceof KubeConfigError) throw error;
@@ -42,14 +48,15 @@ export function connectKubernetes({ kubeconfig, context }: KubeFlags): Connectio
       `kubeconfig ${kubeconfig ?? process.env["KUBECONFIG"] ?? "~/.kube/config"}: ${textOf(error)}`,
     );
   }
-  if (config.getCurrentCluster() === null) {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) {
     const known = config.getContexts().map(({ name }) => name);
     throw new KubeConfigError(
       `context ${JSON.stringify(config.getCurrentContext())} is not in the kubeconfig; it has ${known.join(", ") || "none"}`,
     );
   }
   const namespace = config.getContextObject(config.getCurrentContext())?.namespace;
-  return { api: apiClient(config), namespace };
+  return { api: apiClient(config), server: cluster.server, namespace };
 }
 
 const hasDefaultFile = () => existsSync(join(homedir(), ".kube", "config"));

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parse, parseAllDocuments } from "yaml";
+import { parseAllDocuments } from "yaml";
+import { commandsContract } from "../contract/commands.contract.ts";
+import { type Ended, type Launched, launchCli, runCli } from "./run.ts";
 
-const main = fileURLToPath(new URL("../../operator/main.ts", import.meta.url));
 const corpus = fileURLToPath(new URL("../corpus/manifests/", import.meta.url));
 const password = "s3cret-canary-value";
 
@@ -18,39 +19,16 @@ let manifests: string;
 let config: string;
 const started = new Set<ChildProcess>();
 
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
+function launch(args: readonly string[], env: NodeJS.ProcessEnv = {}): Launched {
+  const launched = launchCli(args, { AUDIT_PIPELINE_STATE: state, ...env });
+  started.add(launched.child);
+  void launched.ended.then(() => started.delete(launched.child));
+  return launched;
 }
 
-function launch(
-  args: readonly string[],
-  env: Record<string, string> = {},
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [main, ...args], {
-    env: { ...process.env, AUDIT_PIPELINE_STATE: state, ...env },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  started.add(child);
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
-  child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
-  const ended = once(child, "close").then(([code]) => {
-    started.delete(child);
-    return { code: code as number | null, stdout, stderr };
-  });
-  return { child, ended };
-}
+const cli = (...args: string[]): Promise<Ended> => runCli(args, { AUDIT_PIPELINE_STATE: state });
 
-/** Runs a command to its end. */
-const cli = async (...args: string[]): Promise<Ended> => {
-  const { child, ended } = launch(args);
-  child.stdin?.end();
-  return ended;
-};
-
-async function startStandalone(stateDir = state): Promise<{ child: ChildProcess; ended: Promise<Ended> }> {
+async function startStandalone(stateDir = state): Promise<Launched> {
   const running = launch(["standalone", "-f", manifests, "--state", stateDir, "--config", config]);
   const ready = new Promise<void>((resolve) =>
     running.child.stderr?.on("data", (text: Buffer) => text.includes("Operator is running") && resolve()),
@@ -86,92 +64,7 @@ afterAll(async () => {
 
 const inTeam = (...args: string[]) => cli(...args, "-n", "team-a");
 
-describe("get", () => {
-  test("prints a table like kubectl's", async () => {
-    const { code, stdout, stderr } = await inTeam("get", "audittopic");
-    expect(stdout.split("\n")[0]).toMatch(/^NAME +TOPIC +PARTITIONS +RF +POLICY +READY +AGE$/);
-    expect(stdout.split("\n")[1]).toMatch(/^one +Retain +False +\d+s$/);
-    expect([code, stderr]).toEqual([0, ""]);
-  });
-
-  test.for(["at", "audittopics", "AuditTopic", "audittopics.auditpipeline.io", "audit"])(
-    "takes %s for the kind",
-    async (kind) => {
-      expect((await inTeam("get", kind, "-o", "name")).stdout).toContain("audittopic.auditpipeline.io/one\n");
-    },
-  );
-
-  test("of one object prints it, of many a List", async () => {
-    const one = JSON.parse((await inTeam("get", "at", "one", "-o", "json")).stdout) as { kind: string };
-    expect(one.kind).toBe("AuditTopic");
-    const slash = parse((await inTeam("get", "at/one", "-o", "yaml")).stdout) as { kind: string };
-    expect(slash.kind).toBe("AuditTopic");
-    const many = JSON.parse((await inTeam("get", "at", "-o", "json")).stdout) as { kind: string; items: unknown[] };
-    expect([many.kind, many.items.length]).toEqual(["List", 1]);
-  });
-
-  test("without resources prints nothing to stdout, and an empty List as JSON", async () => {
-    expect(await cli("get", "pods")).toEqual({
-      code: 0,
-      stdout: "",
-      stderr: "No resources found in default namespace.\n",
-    });
-    expect(JSON.parse((await cli("get", "pods", "-o", "json")).stdout)).toMatchObject({ items: [] });
-  });
-
-  test("-A shows every namespace", async () => {
-    expect((await cli("get", "at", "-A")).stdout).toMatch(/^NAMESPACE +NAME .*\nteam-a +one /);
-  });
-
-  test("what is not there ends with 1", async () => {
-    const { code, stderr } = await inTeam("get", "at", "none");
-    expect([code, stderr]).toEqual([1, 'audittopic.auditpipeline.io "none" not found\n']);
-  });
-});
-
-describe("secrets", () => {
-  test("are shown as base64 by -o yaml, as by kubectl, and nowhere else", async () => {
-    const yaml = parse((await inTeam("get", "secret", "login", "-o", "yaml")).stdout) as {
-      data: Record<string, string>;
-    };
-    expect(Buffer.from(yaml.data["password"] ?? "", "base64").toString()).toBe(password);
-    const encoded = Buffer.from(password).toString("base64");
-    for (const args of [
-      ["get", "secrets"],
-      ["get", "secrets", "-o", "wide"],
-      ["describe", "secret", "login"],
-      ["get", "events"],
-    ]) {
-      const { stdout, stderr, code } = await inTeam(...args);
-      expect(code).toBe(0);
-      expect(stdout + stderr).not.toContain(password);
-      expect(stdout + stderr).not.toContain(encoded);
-    }
-  });
-});
-
-describe("describe, status, wait", () => {
-  test("describe shows the object and its events", async () => {
-    const { stdout } = await inTeam("describe", "at", "one");
-    expect(stdout).toContain("Name: one\n");
-    expect(stdout).toMatch(/Events:\n.*\n +Warning +BackendNotFound +\d+s \(x\d+\) /);
-  });
-
-  test("status gives the verdict first", async () => {
-    const { stdout } = await inTeam("status", "one");
-    expect(stdout.split("\n")[0]).toMatch(/^AuditTopic team-a\/one: Ready=False BackendNotFound: /);
-    expect((await inTeam("status", "none")).code).toBe(1);
-  });
-
-  test("wait ends with 1 at its timeout, and says what it last saw", async () => {
-    const { code, stderr } = await inTeam("wait", "at/one", "--for=condition=Ready", "--timeout", "500ms");
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^timed out waiting on audittopic.auditpipeline.io\/one: Ready=False BackendNotFound/);
-    expect((await inTeam("wait", "at/none", "--for=condition=Ready", "--timeout", "300ms")).stderr).toContain(
-      "not found",
-    );
-  });
-});
+commandsContract("a standalone", () => ({ cli, namespace: "team-a", empty: "default", password }));
 
 describe("delete", () => {
   test("refuses what a file declares, and names the file", async () => {
@@ -199,6 +92,8 @@ describe("wrong usage ends with 2 and a message on stderr alone", () => {
     { args: ["wait", "at/one", "--for=Ready"], says: /--for=Ready: allowed are/ },
     { args: ["wait", "at/one", "--for=delete", "--timeout", "soon"], says: /--timeout soon: allowed are/ },
     { args: ["get", "at", "--state", "/nowhere/at/all"], says: /does not exist/ },
+    { args: ["get", "at", "--state", "x", "--context", "y"], says: /a standalone and --context a cluster/ },
+    { args: ["get", "at", "--kubeconfig", "/nowhere.yaml"], says: /kubeconfig \/nowhere.yaml: / },
     { args: ["standalone", "-f", "/nowhere/at/all"], says: /found no folder/ },
     { args: ["standalone", "-f", "/tmp", "--config", "/nowhere.yaml"], says: /cannot be read/ },
     { args: ["validate", "-f", "/nowhere.yaml"], says: /does not exist/ },
@@ -207,6 +102,13 @@ describe("wrong usage ends with 2 and a message on stderr alone", () => {
     const { code, stdout, stderr } = await cli(...args);
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(says);
+  });
+
+  test("nowhere to look ends with what to say", async () => {
+    const nowhere = { AUDIT_PIPELINE_STATE: undefined, KUBECONFIG: undefined, KUBERNETES_SERVICE_HOST: undefined };
+    const { code, stderr } = await runCli(["get", "at"], { ...nowhere, HOME: root });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^No cluster: .*--kubeconfig.*--state/);
   });
 
   test("a health port that is in use ends the start, with the setting to change", async () => {

@@ -8,7 +8,12 @@ import { installCrds } from "./crds.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
-    controlPlane: { kubeconfig: string; auditLog: string };
+    controlPlane: {
+      kubeconfig: string;
+      auditLog: string;
+      /** Of users with no rights of their own. */
+      kubeconfigs: { nobody: string };
+    };
   }
 }
 
@@ -24,7 +29,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const api = connectApi(plane.kubeconfig);
   await installCrds(api);
   await api.close();
-  project.provide("controlPlane", { kubeconfig: plane.kubeconfig, auditLog: plane.auditLog });
+  const kubeconfigs = { nobody: plane.kubeconfigFor("nobody") };
+  project.provide("controlPlane", { kubeconfig: plane.kubeconfig, auditLog: plane.auditLog, kubeconfigs });
   return async () => {
     await plane.stop();
     rmSync(dir, { recursive: true, force: true });

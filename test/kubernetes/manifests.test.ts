@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, it, test } from "vitest";
 import { ApiError } from "../../operator/kubernetes/api-errors.ts";
-import { InvalidError, NotFoundError } from "../../operator/runtime/object-store.ts";
+import { InvalidError } from "../../operator/runtime/object-store.ts";
 import { type CorpusFile, corpus } from "../corpus/read.ts";
 import { connectApi, newNamespace } from "./api.ts";
 import { crdFiles, installCrds } from "./crds.ts";
@@ -45,7 +45,7 @@ async function faults({ before, object }: CorpusFile): Promise<readonly string[]
   } catch (error) {
     if (error instanceof InvalidError) return error.causes.map(({ field }) => field);
     // What cannot even be read is no 422: no such kind, or `fieldValidation=Strict` by its own words.
-    if (error instanceof NotFoundError) return [isOurs(object) ? "kind" : "apiVersion"];
+    if (error instanceof ApiError && error.code === 404) return [isOurs(object) ? "kind" : "apiVersion"];
     if (error instanceof ApiError && error.code === 400) return fieldsIn(error.message);
     throw error;
   }
