@@ -1,6 +1,7 @@
 import { type ChainOf, type Disposition, disposition, extendChain, goneLink } from "./chain.ts";
-import type { AuditEvent, ErrorReason, Rejection } from "./event.ts";
+import type { ErrorReason, Rejection } from "./event.ts";
 import type { LogRecord } from "./kafka/port.ts";
+import type { PackedEvent } from "./packed-event.ts";
 
 /** One offset, or one range of offsets, on its way into the ledger. */
 export type Item = EventItem | DeadLetterItem | GoneItem;
@@ -14,9 +15,7 @@ export interface EventItem extends Read {
   readonly kind: "Event";
   readonly offset: bigint;
   readonly recordedAtMs: bigint;
-  readonly event: AuditEvent;
-  /** Kept for the dead-letter topic, should the store refuse the event. */
-  readonly record: LogRecord;
+  readonly event: PackedEvent;
 }
 
 export interface DeadLetterItem extends Read {
@@ -123,12 +122,15 @@ export function planBatch(
     advances: [],
     expiresBeforeMs,
   } as Draft;
-  const seen = new Map<string, Buffer>(known);
+  const seen: Seen = new Map(known);
 
   for (const part of [...parts].sort((a, b) => a.partition - b.partition)) planPartition(plan, part, seen);
   const { expiresBeforeMs: _, ...written } = plan;
   return written;
 }
+
+/** Of an event of this batch the event itself. */
+type Seen = Map<string, Buffer | PackedEvent>;
 
 interface Draft {
   readonly topicId: Buffer;
@@ -140,7 +142,7 @@ interface Draft {
   readonly expiresBeforeMs?: bigint | undefined;
 }
 
-function planPartition(plan: Draft, { partition, position, items }: PartitionItems, seen: Map<string, Buffer>): void {
+function planPartition(plan: Draft, { partition, position, items }: PartitionItems, seen: Seen): void {
   const of: ChainOf = { topicId: plan.topicId, partition };
   let { nextOffset, chain } = position;
 
@@ -156,7 +158,7 @@ function planPartition(plan: Draft, { partition, position, items }: PartitionIte
   plan.advances.push({ partition, expected: position, nextOffset, chain, leaderEpoch: last.leaderEpoch });
 }
 
-function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: Map<string, Buffer>): Buffer {
+function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: Seen): Buffer {
   const { partition } = of;
   if (item.kind === "Gone") {
     const link = goneLink(item.offset);
@@ -190,16 +192,17 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
 
 function dispositionOf(
   { event, recordedAtMs }: EventItem,
-  seen: Map<string, Buffer>,
+  seen: Seen,
   expiresBeforeMs: bigint | undefined,
 ): Disposition {
   // Its id is not remembered either: that goes with the events of its month.
   if (expiresBeforeMs !== undefined && recordedAtMs < expiresBeforeMs) return disposition.Expired;
-  const key = keyText(event.key);
+  const key = event.keyText;
   const first = seen.get(key);
   if (first === undefined) {
-    seen.set(key, event.sha256);
+    seen.set(key, event);
     return disposition.Stored;
   }
-  return first.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;
+  const sha256 = Buffer.isBuffer(first) ? first : first.sha256;
+  return sha256.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;
 }

@@ -56,6 +56,7 @@ export class Batcher {
     this.#items.delete(partition);
     this.#count -= items.length;
     for (const item of items) this.#bytes -= bytesOf(item);
+    release(items);
   }
 
   /** At most `batchSize` items, or one more than fit into `batchBytes`; the others stay. */
@@ -93,13 +94,18 @@ function endOf(items: readonly Item[], limit: { count: number; bytes: number }):
  */
 function bytesOf(item: Item): number {
   if (item.kind === "Gone") return 0;
+  if (item.kind === "Event") return item.event.recordBytes + 256;
   const { key, value } = item.record;
-  const headers = item.kind === "Event" ? item.event.headers.length : headerBytes(item.record);
-  return (key?.length ?? 0) + (value?.length ?? 0) + headers + 256;
+  return (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(item.record) + 256;
 }
 
 function headerBytes({ headers }: LogRecord): number {
   let bytes = 0;
   for (const [key, value] of headers) bytes += key.length + (value?.length ?? 0) + 8;
   return bytes;
+}
+
+/** Of what is settled, or read again: nobody looks at it any more. */
+export function release(items: readonly Item[]): void {
+  for (const item of items) if (item.kind === "Event") item.event.release();
 }

@@ -38,6 +38,11 @@ export class ByteWriter {
     return this;
   }
 
+  /** The memory that is written to: another one after it has grown, with the same bytes at the same places. */
+  get memory(): Buffer {
+    return this.#buffer;
+  }
+
   /** A view of what was written: valid until the next write or `reset`. */
   take(): Buffer {
     return this.#buffer.subarray(0, this.#length);
@@ -71,6 +76,14 @@ export class ByteWriter {
     this.#reserve(value.length);
     this.#buffer.set(value, this.#length);
     this.#length += value.length;
+    return this;
+  }
+
+  /** The bytes of `from` between two places, without a view made of them. */
+  range(from: Buffer, start: number, end: number): this {
+    this.#reserve(end - start);
+    from.copy(this.#buffer, this.#length, start, end);
+    this.#length += end - start;
     return this;
   }
 

@@ -43,15 +43,10 @@ export function genesis({ topicId, partition }: ChainOf): Buffer {
 
 /** As latin1 text. */
 function linkHash({ topicId, partition }: ChainOf, link: Link): string {
-  const tenant = Buffer.from(link.tenant, "utf8");
   scratch.reset();
   scratch.uint8(LINK_TAG).uint8(link.disposition).bytes(topicId).int32(partition);
   scratch.int64(link.offset).int64(link.recordedAtMs);
-  scratch
-    .uint8(tenant.length >>> 8)
-    .uint8(tenant.length & 0xff)
-    .bytes(tenant);
-  return sha256Text(scratch.bytes(link.sha256).take());
+  return sha256Text(scratch.shortText(link.tenant).bytes(link.sha256).take());
 }
 
 /** SHA-256(previous ‖ link). */

@@ -22,7 +22,8 @@ const STRUCTURED = "application/cloudevents";
 /** CloudEvents 1.0 in the Kafka protocol binding → an event, or why it cannot be one. Never throws. */
 export function decode(record: LogRecord, options: CodecOptions): Decoded {
   const headers = readHeaders(record.headers);
-  const raw = record.value ?? EMPTY;
+  const { value } = record;
+  const raw = value ?? EMPTY;
   const digest = headers.binary ? binaryModeSha256(headers.all, raw) : sha256(raw);
   let tenant = "";
 
@@ -38,8 +39,8 @@ export function decode(record: LogRecord, options: CodecOptions): Decoded {
     const { profile } = options;
     const content = headers.binary
       ? binaryContent(headers, raw, profile)
-      : structuredContent(raw, record.value === null, profile);
-    return { kind: "Event", event: toEvent(record, content, headers, tenant, digest, options) };
+      : structuredContent(raw, value === null, profile);
+    return { kind: "Event", event: toEvent(raw, content, headers, tenant, digest, options) };
   } catch (error) {
     return { kind: "Rejected", rejection: rejectionOf(error), tenant, sha256: digest };
   }
@@ -211,7 +212,7 @@ const jsonType = /^[^/]+\/(?:[^;]+\+)?json[ \t]*(?:;|$)/i;
 const isJsonType = (contentType: string) => jsonType.test(trimSpaces(contentType));
 
 function toEvent(
-  record: LogRecord,
+  raw: Buffer,
   { attributes, data, dataJson }: Content,
   headers: KnownHeaders,
   tenant: string,
@@ -237,7 +238,7 @@ function toEvent(
     ...auditColumns(data, profile),
     traceId: traceIdOf(attributes.traceparent ?? headers.traceparent),
     details: detailsOf(dataJson),
-    raw: record.value ?? EMPTY,
+    raw,
     headers: encodeHeaders(headers.all),
     sha256: digest,
     key: eventKey(tenant, source, id),

@@ -1,12 +1,13 @@
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Item, PartitionItems, Position } from "./batch.ts";
-import { Batcher, type BatchLimits } from "./batcher.ts";
+import { Batcher, type BatchLimits, release } from "./batcher.ts";
 import type { CodecOptions } from "./codec.ts";
 import { gone, itemsOf, slicesOf } from "./intake.ts";
 import type { EventLogReader, FetchedPartition, GroupHandlers } from "./kafka/port.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Partition, Partitions } from "./partitions.ts";
+import { RowMemory } from "./row-memory.ts";
 import type { Settler } from "./settle.ts";
 
 export interface ConsumerDeps {
@@ -41,6 +42,7 @@ const SLICE_RECORDS = 250;
 export class Consumer {
   readonly #deps: ConsumerDeps;
   readonly #batch: Batcher;
+  readonly #memory = new RowMemory();
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
   #compareAtMs = 0;
@@ -190,7 +192,7 @@ export class Consumer {
     partition.endOffset = fetched.endOffset;
 
     const began = performance.now();
-    const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()) });
+    const items = itemsOf(fetched, { ...codec, nowMs: BigInt(Date.now()), memory: this.#memory });
     if (fetched.records.some(({ appendTime }) => !appendTime)) untrustedTime();
     for (const item of items) this.#sayFault(fetched.partition, item);
     this.#batch.add(partition, items, began);
@@ -236,12 +238,17 @@ export class Consumer {
   }
 
   async #write(): Promise<void> {
-    const { settler, partitions, signal } = this.#deps;
     if (this.#isToCompare()) await this.#compare();
-    const parts: PartitionItems[] = [];
     const taken = this.#batch.take();
     this.#taken.resolve();
     this.#taken = Promise.withResolvers();
+    await this.#settle(taken);
+    for (const items of taken.values()) release(items);
+  }
+
+  async #settle(taken: ReturnType<Batcher["take"]>): Promise<void> {
+    const { settler, partitions, signal } = this.#deps;
+    const parts: PartitionItems[] = [];
     for (const [partition, items] of taken) {
       const { position, number } = partition;
       // Held, given away or lost since: it is read again from its position.

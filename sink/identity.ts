@@ -29,6 +29,19 @@ export function encodeHeaders(headers: Headers): Buffer {
   return Buffer.from(scratch.take());
 }
 
+/** What `encodeHeaders` has written. */
+export function decodeHeaders(bytes: Buffer): Headers {
+  const headers: [Buffer, Buffer | null][] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const keyEnd = at + 4 + bytes.readInt32BE(at);
+    const length = bytes.readInt32BE(keyEnd);
+    const end = keyEnd + 4 + Math.max(0, length);
+    headers.push([bytes.subarray(at + 4, keyEnd), length < 0 ? null : bytes.subarray(keyEnd + 4, end)]);
+    at = end;
+  }
+  return headers;
+}
+
 /**
  * Identity of an event's bytes in binary content mode: `content-type` and every `ce_*` header, sorted by key (repeats in
  * their order), then the value. Other headers are the transport's: a retry with another `traceparent` is the same event.

@@ -1,10 +1,14 @@
 import type { Item } from "./batch.ts";
 import { type CodecOptions, decode } from "./codec.ts";
 import type { FetchedPartition, LogRecord } from "./kafka/port.ts";
+import { PackedEvent } from "./packed-event.ts";
+import type { RowMemory } from "./row-memory.ts";
 
 export interface IntakeOptions extends CodecOptions {
   /** Milliseconds since 1970: the record time where the broker did not set one. */
   readonly nowMs: bigint;
+  /** Where events wait for their transaction. */
+  readonly memory: RowMemory;
 }
 
 /**
@@ -55,8 +59,17 @@ function itemOf(record: LogRecord, leaderEpoch: number | undefined, options: Int
   const { offset } = record;
   const recordedAtMs = record.appendTime ? record.timestamp : options.nowMs;
   const decoded = decode(record, options);
-  if (decoded.kind === "Event")
-    return { kind: "Event", offset, recordedAtMs, event: decoded.event, record, leaderEpoch };
+  if (decoded.kind === "Event") {
+    const event = PackedEvent.of(decoded.event, record, options.memory);
+    return { kind: "Event", offset, recordedAtMs, event, leaderEpoch };
+  }
   const { rejection, tenant, sha256 } = decoded;
-  return { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record, leaderEpoch };
+  return { kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record: copyOf(record), leaderEpoch };
+}
+
+/** What came with a fetch is gone with the next one. */
+function copyOf({ offset, timestamp, appendTime, key, value, headers }: LogRecord): LogRecord {
+  const copied = headers.map(([name, content]) => [Buffer.from(name), content && Buffer.from(content)] as const);
+  const [keyCopy, valueCopy] = [key && Buffer.from(key), value && Buffer.from(value)];
+  return { offset, timestamp, appendTime, key: keyCopy, value: valueCopy, headers: copied };
 }

@@ -41,8 +41,8 @@ async function decide(to: Isolation, part: PartitionItems, item: Item, error: St
   if (error.kind === "MissingMonth" && item.kind === "Event") return holdForMonth(to, part, item);
   if (item.kind !== "Event") return held(part.position, "StoreRejectsTooMuch");
   // That jsonb refuses the data is never a reason to dead-letter.
-  if (item.event.details !== null) {
-    return to.write(part, [{ ...item, event: { ...item.event, details: null } }]);
+  if (item.event.hasDetails) {
+    return to.write(part, [{ ...item, event: item.event.withoutDetails() }]);
   }
   return deadLetter(to, part, item, error);
 }
@@ -62,14 +62,14 @@ async function deadLetter(to: Isolation, part: PartitionItems, item: EventItem, 
   if (!to.rejections.reject()) return held(position, "StoreRejectsTooMuch");
   if (!to.deadLettersEnabled) return held(position, "DeadLettersDisabled");
 
-  const { event, record, offset, recordedAtMs, leaderEpoch } = item;
+  const { event, offset, recordedAtMs, leaderEpoch } = item;
   const rejection = {
     class: "Unstorable",
     reason: "StoreRejected",
     detail: `The store refuses the event with ${error.code ?? "no code"}`,
   } as const;
   const { tenant, sha256 } = event;
-  const of = { offset, recordedAtMs, tenant, sha256, record, leaderEpoch };
+  const of = { offset, recordedAtMs, tenant, sha256, record: event.recordAt(offset), leaderEpoch };
   const letter: DeadLetterItem = { kind: "DeadLetter", ...of, rejection };
   try {
     await to.deadLetter(partition, letter, 2);

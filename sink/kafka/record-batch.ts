@@ -170,11 +170,11 @@ function readBatch(batch: Buffer, position: bigint, reader: BatchReader, maxByte
   if (room < 0) bad(batch, `it has ${count} records, more than fit into the ${maxBytes} bytes a batch may take`);
   const cursor = contentOf(batch, attributes & attributeBits.codec, room, reader);
   for (let left = count; left > 0; left--) {
-    const record = cursor.record(batch);
-    const offset = baseOffset + BigInt(record.offsetDelta);
+    cursor.record(batch);
+    const offset = baseOffset + BigInt(cursor.offsetDelta);
     if (offset < position) continue;
-    const timestamp = appendTime ? maxTimestamp : baseTimestamp + BigInt(record.timestampDelta);
-    into.push(new BatchRecord(offset, timestamp, appendTime, cursor.buffer, record));
+    const timestamp = appendTime ? maxTimestamp : baseTimestamp + BigInt(cursor.timestampDelta);
+    into.push(new BatchRecord(offset, timestamp, appendTime, cursor));
   }
   return cursor.buffer.length + count * recordBytes;
 }
@@ -200,50 +200,41 @@ function bad(batch: Buffer, found: string, cause?: unknown): never {
   throw new BadBatchError(`The record batch ${where} cannot be read: ${found}`, { cause });
 }
 
-/** Where the parts of one record lie; a length of -1 is null. */
-interface Layout {
-  readonly timestampDelta: number | bigint;
-  readonly offsetDelta: number;
-  readonly keyAt: number;
-  readonly keyLength: number;
-  readonly valueAt: number;
-  readonly valueLength: number;
-  readonly headersAt: number;
-}
-
-/**
- * Views are made when asked for. Those of headers are made anew each time: they are looked at once, and kept they would
- * take more memory than the record.
- */
+/** Views are made when asked for, and anew each time: they are looked at once, and kept they would take more memory than the record. */
 class BatchRecord implements LogRecord {
   readonly offset: bigint;
   readonly timestamp: bigint;
   readonly appendTime: boolean;
   readonly #buffer: Buffer;
-  readonly #layout: Layout;
-  #key: Buffer | null | undefined;
-  #value: Buffer | null | undefined;
+  readonly #keyAt: number;
+  readonly #keyLength: number;
+  readonly #valueAt: number;
+  readonly #valueLength: number;
+  readonly #headersAt: number;
 
-  constructor(offset: bigint, timestamp: bigint, appendTime: boolean, buffer: Buffer, layout: Layout) {
+  /** Of the record that the cursor has just gone past. */
+  constructor(offset: bigint, timestamp: bigint, appendTime: boolean, cursor: Cursor) {
     this.offset = offset;
     this.timestamp = timestamp;
     this.appendTime = appendTime;
-    this.#buffer = buffer;
-    this.#layout = layout;
+    this.#buffer = cursor.buffer;
+    this.#keyAt = cursor.keyAt;
+    this.#keyLength = cursor.keyLength;
+    this.#valueAt = cursor.valueAt;
+    this.#valueLength = cursor.valueLength;
+    this.#headersAt = cursor.headersAt;
   }
 
   get key(): Buffer | null {
-    if (this.#key === undefined) this.#key = view(this.#buffer, this.#layout.keyAt, this.#layout.keyLength);
-    return this.#key;
+    return view(this.#buffer, this.#keyAt, this.#keyLength);
   }
 
   get value(): Buffer | null {
-    if (this.#value === undefined) this.#value = view(this.#buffer, this.#layout.valueAt, this.#layout.valueLength);
-    return this.#value;
+    return view(this.#buffer, this.#valueAt, this.#valueLength);
   }
 
   get headers(): LogRecord["headers"] {
-    return new Cursor(this.#buffer, this.#layout.headersAt).headers();
+    return new Cursor(this.#buffer, this.#headersAt).headers();
   }
 }
 
@@ -253,32 +244,39 @@ const view = (buffer: Buffer, start: number, length: number) =>
 class Cursor {
   readonly buffer: Buffer;
   position: number;
+  // Where the parts of the last record lie; a length of -1 is null.
+  timestampDelta: number | bigint = 0;
+  offsetDelta = 0;
+  keyAt = 0;
+  keyLength = 0;
+  valueAt = 0;
+  valueLength = 0;
+  headersAt = 0;
 
   constructor(buffer: Buffer, position: number) {
     this.buffer = buffer;
     this.position = position;
   }
 
-  /** Checks every length, so that what is read later from the layout cannot run out of the record. */
-  record(batch: Buffer): Layout {
+  /** Goes past a record. Every length is checked, so that what is read later by them cannot run out of the record. */
+  record(batch: Buffer): void {
     const length = this.varint();
     const end = this.position + length;
     if (length < 0 || end > this.buffer.length) bad(batch, "a record runs past the end of the batch");
     this.position += 1; // attributes: none are defined
-    const timestampDelta = this.varlong();
-    const offsetDelta = this.varint();
-    const keyLength = this.varint();
-    const keyAt = this.#skip(keyLength);
-    const valueLength = this.varint();
-    const valueAt = this.#skip(valueLength);
-    const headersAt = this.position;
+    this.timestampDelta = this.varlong();
+    this.offsetDelta = this.varint();
+    this.keyLength = this.varint();
+    this.keyAt = this.#skip(this.keyLength);
+    this.valueLength = this.varint();
+    this.valueAt = this.#skip(this.valueLength);
+    this.headersAt = this.position;
     let headers = this.varint();
     for (; headers > 0 && this.position < end; headers--) {
       this.#skip(this.varint());
       this.#skip(this.varint());
     }
     if (this.position !== end || headers > 0) bad(batch, "a record's parts do not add up to its length");
-    return { timestampDelta, offsetDelta, keyAt, keyLength, valueAt, valueLength, headersAt };
   }
 
   headers(): [Buffer, Buffer | null][] {

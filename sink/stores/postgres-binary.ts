@@ -1,43 +1,16 @@
 import type { StoredRow } from "../batch.ts";
 import { ByteWriter } from "../byte-writer.ts";
+import { PACKED_COLUMNS, pgTimestamp } from "../packed-event.ts";
 import type { CopyFormat } from "./postgres-pipeline.ts";
 
 /** PostgreSQL's binary formats: COPY rows and arrays (src/backend/utils/adt/arrayfuncs.c, array_recv). */
 
-const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n;
-
-export const pgTimestamp = (unixMicros: bigint): bigint => unixMicros - POSTGRES_EPOCH_MICROS;
-export const pgTimestampOfMs = (unixMs: bigint): bigint => unixMs * 1000n - POSTGRES_EPOCH_MICROS;
+export const pgTimestampOfMs = (unixMs: bigint): bigint => pgTimestamp(unixMs * 1000n);
 
 /** The columns in the order that `writeRow` writes them. */
-export const EVENT_COLUMNS = [
-  "tenant",
-  "source",
-  "id",
-  "type",
-  "subject",
-  "event_time",
-  "recorded_at",
-  "topic_id",
-  "partition",
-  "offset",
-  "actor_type",
-  "actor_id",
-  "action",
-  "outcome",
-  "reason",
-  "target_type",
-  "target_id",
-  "trace_id",
-  "details",
-  "raw",
-  "headers",
-  "sha256",
-  "chain",
-] as const;
+export const EVENT_COLUMNS = ["topic_id", "partition", "offset", "recorded_at", "chain", ...PACKED_COLUMNS] as const;
 
 const COPY_SIGNATURE = Buffer.from("PGCOPY\n\xff\r\n\0", "latin1");
-const JSONB_VERSION = 1;
 
 /** Rows of `events` for COPY … (FORMAT binary). */
 export function eventRows(topicId: Buffer): CopyFormat<StoredRow> {
@@ -51,21 +24,9 @@ export function eventRows(topicId: Buffer): CopyFormat<StoredRow> {
 function writeRow(writer: ByteWriter, topicId: Buffer, { partition, item, chain }: StoredRow): void {
   const { event, offset, recordedAtMs } = item;
   writer.int16(EVENT_COLUMNS.length);
-  writer.sizedText(event.tenant).sizedText(event.source).sizedText(event.id).sizedText(event.type);
-  writer.sizedText(event.subject);
-  if (event.eventTime === null) writer.int32(-1);
-  else writer.int32(8).int64(pgTimestamp(event.eventTime));
-  writer.int32(8).int64(pgTimestampOfMs(recordedAtMs));
   writer.sizedBytes(topicId).int32(4).int32(partition).int32(8).int64(offset);
-  writer.sizedText(event.actorType).sizedText(event.actorId).sizedText(event.action).sizedText(event.outcome);
-  writer.sizedText(event.reason).sizedText(event.targetType).sizedText(event.targetId).sizedText(event.traceId);
-  if (event.details === null) writer.int32(-1);
-  else
-    writer
-      .int32(1 + event.details.length)
-      .uint8(JSONB_VERSION)
-      .bytes(event.details);
-  writer.sizedBytes(event.raw).sizedBytes(event.headers).sizedBytes(event.sha256).sizedBytes(chain);
+  writer.int32(8).int64(pgTimestampOfMs(recordedAtMs)).sizedBytes(chain);
+  event.writeColumns(writer);
 }
 
 /** Type oids of pg_type.dat. */

@@ -358,10 +358,10 @@ describe.for([15, 18] as const)("PostgreSQL %s", (major) => {
       newTopic();
       const store = await ledger();
       const position = await claimOne(store);
-      const item = itemOf(logRecord(auditEvent(unique())));
-      const bad = { ...item, event: { ...item.event, details: Buffer.from(literal ?? "") } };
+      const record = logRecord(auditEvent(unique()));
+      const bad = itemOf(record, "acme", Buffer.from(literal ?? ""));
       expect((await failure(store.write(plan(part(position, [bad]))))).kind).toBe("Poison");
-      await store.write(plan(part(position, [{ ...bad, event: { ...bad.event, details: null } }])));
+      await store.write(plan(part(position, [{ ...bad, event: bad.event.withoutDetails() }])));
       expect(await rowsOf("events")).toMatchObject([{ details: null }]);
     },
   );

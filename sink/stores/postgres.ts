@@ -164,8 +164,8 @@ function run(
 
 function idValues({ stored }: WritePlan): (string | Buffer)[] {
   return [
-    binaryArray("uuid", stored, (writer, { item }) => writer.sizedBytes(item.event.key)),
-    binaryArray("bytea", stored, (writer, { item }) => writer.sizedBytes(item.event.sha256)),
+    binaryArray("uuid", stored, (writer, { item }) => item.event.writeKey(writer.int32(16))),
+    binaryArray("bytea", stored, (writer, { item }) => item.event.writeSha256(writer.int32(32))),
     binaryArray("timestamptz", stored, (writer, { item }) => writeTimestamp(writer, item.recordedAtMs)),
   ];
 }

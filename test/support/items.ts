@@ -1,8 +1,11 @@
 import type { DeadLetterItem, EventItem } from "../../sink/batch.ts";
 import { decode } from "../../sink/codec.ts";
 import type { LogRecord } from "../../sink/kafka/port.ts";
+import { PackedEvent } from "../../sink/packed-event.ts";
+import { RowMemory } from "../../sink/row-memory.ts";
 import { auditEvent, logRecord } from "./cloud-events.ts";
 
+const memory = new RowMemory();
 const recordedAt = Date.parse("2026-11-05T10:00:01Z");
 
 /** An event on its way into the ledger; the same id with another text has other bytes. */
@@ -18,10 +21,12 @@ export function eventItem(
   );
 }
 
-export function itemOf(record: LogRecord, tenant = "acme"): EventItem {
+/** `details`: in the place of those that the codec finds. */
+export function itemOf(record: LogRecord, tenant = "acme", details?: Buffer): EventItem {
   const result = decode(record, { profile: "AuditEvent", tenant, maxSize: 10_000_000 });
   if (result.kind !== "Event") throw new Error(result.rejection.detail);
-  return { kind: "Event", offset: record.offset, recordedAtMs: record.timestamp, event: result.event, record };
+  const event = PackedEvent.of(details === undefined ? result.event : { ...result.event, details }, record, memory);
+  return { kind: "Event", offset: record.offset, recordedAtMs: record.timestamp, event };
 }
 
 export function deadLetterItem(offset: number): DeadLetterItem {

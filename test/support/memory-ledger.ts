@@ -57,6 +57,7 @@ export class MemoryLedger implements Ledger {
     if (!isNew || !stands) throw new StoreError("Mispredicted", "not as assumed");
 
     for (const { item } of plan.stored) this.#ids.set(keyText(item.event.key), item.event.sha256);
+    for (const { item } of plan.stored) item.event.hold();
     this.stored.push(...plan.stored);
     this.skipped.push(...plan.skipped);
     for (const { partition, expected, nextOffset, chain, leaderEpoch } of plan.advances) {
