@@ -86,6 +86,13 @@ export class PackedEvent {
     return new PackedEvent(piece, event.tenant, start, rawAt, detailsAt, writer.length);
   }
 
+  /** Of the record: key, value and headers. */
+  get recordBytes(): number {
+    const headersAt = this.#rawAt + 4 + this.rawLength;
+    const keyBytes = Math.max(0, this.#memory.readInt32BE(this.#start + RECORD_KEY_AT));
+    return keyBytes + this.rawLength + this.#memory.readInt32BE(headersAt);
+  }
+
   /** The same without details: in the same memory, which is released once, by either. */
   withoutDetails(): PackedEvent {
     return new PackedEvent(this.#piece, this.tenant, this.#start, this.#rawAt, this.#detailsAt, this.#detailsAt);

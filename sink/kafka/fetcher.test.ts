@@ -23,6 +23,8 @@ type Answer = Partial<FetchAnswerPartition>;
 class Brokers implements KafkaProtocol {
   leaders: number[];
   readonly asked: { broker: number; partitions: number[] }[] = [];
+  /** Answers whose memory was given back. */
+  released = 0;
   readonly #answer: (broker: number, partition: number, position: bigint) => Answer | undefined;
 
   constructor(leaders: number[], answer: (broker: number, partition: number, position: bigint) => Answer | undefined) {
@@ -61,7 +63,11 @@ class Brokers implements KafkaProtocol {
     });
     await new Promise((resolve) => setTimeout(resolve, answered.length === 0 ? 50 : 5));
     if (answered.length === 0) throw new ConnectionError(`Broker ${nodeId} does not answer`);
-    return { errorCode: 0, partitions: answered };
+    const release = () => {
+      this.released += 1;
+      for (const answer of answered) answer.records.fill(0);
+    };
+    return { errorCode: 0, partitions: answered, release };
   }
 
   crc32c = crc32c;
@@ -238,6 +244,25 @@ describe("Fetcher", () => {
     fetcher.resume(0);
     expect(await fetcher.fetch(topicId, 0)).toMatchObject([{ position: 0n, nextPosition: 1n }]);
     expect(brokers.asked).toHaveLength(2);
+  });
+
+  test("gives an answer's memory back with the next call, once all of its records were handed over", async () => {
+    const brokers = new Brokers([1, 1], (_broker, _partition, position) =>
+      position === 0n ? { records: records(position) } : {},
+    );
+    const fetcher = await fetcherOf(brokers);
+    await fetcher.fetch(topicId, 0);
+    fetcher.pause(1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const [first] = await fetcher.fetch(topicId, 0);
+    await fetcher.fetch(topicId, 0);
+    expect([String(first?.records[0]?.value), brokers.released]).toEqual(["x", 0]);
+    fetcher.resume(1);
+    const [second] = await fetcher.fetch(topicId, 0);
+    expect([second?.partition, String(second?.records[0]?.value), brokers.released]).toEqual([1, "x", 0]);
+    await fetcher.fetch(topicId, 0);
+    expect(brokers.released).toBeGreaterThan(0);
+    expect(String(second?.records[0]?.value)).toBe("\0");
   });
 
   test("asks last for what was served last, so that a full answer starves nobody", async () => {

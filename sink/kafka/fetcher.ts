@@ -1,3 +1,4 @@
+import { Shared } from "./answer-memory.ts";
 import { backoffMs } from "./backoff.ts";
 import type { TopicView } from "./cluster.ts";
 import { type FetchedPartition, type ReaderOptions, TopicMissingError } from "./port.ts";
@@ -46,7 +47,7 @@ interface Partition {
   /** A request under way asks for it. */
   asked: boolean;
   /** Answered and not decoded yet: records are decoded when there is room for them. */
-  received: FetchAnswerPartition | undefined;
+  received: { readonly part: FetchAnswerPartition; readonly memory: Shared | undefined } | undefined;
   /** To be handed over; kept while paused. */
   answer: FetchedPartition | undefined;
   /** The caller was told that what stands there cannot be read, and not yet that it can. */
@@ -86,6 +87,8 @@ export class Fetcher {
   /** In the order in which they are asked for: whoever got records goes to the end. */
   readonly #partitions = new Map<number, Partition>();
   readonly #busySlots = new Map<number, Set<number>>();
+  /** Of the records handed over last: theirs until the next call. */
+  readonly #inUse: Shared[] = [];
   #wake = Promise.withResolvers<void>();
   #cutOffSinceMs: number | undefined;
   #lastFailure: Error | undefined;
@@ -140,6 +143,7 @@ export class Fetcher {
 
   async fetch(topicId: string, maxWaitMs: number): Promise<readonly FetchedPartition[]> {
     const deadline = performance.now() + maxWaitMs;
+    for (const memory of this.#inUse.splice(0)) memory.done();
     for (;;) {
       const ready = this.#take();
       this.#ask(topicId); // what comes next is under way while the caller works on this
@@ -202,11 +206,12 @@ export class Fetcher {
 
   /** What an error needs to be understood is looked up for its partition alone, taken out of `asked`: the others go on meanwhile. */
   #receive(broker: Broker, answer: FetchAnswer, asked: Asked): void {
+    const memory = answer.release && new Shared(answer.release);
     for (const part of answer.partitions) {
       const { state, position } = asked.get(part.partition) ?? {};
       if (state === undefined || position === undefined || this.#partitions.get(part.partition) !== state) continue;
       if (part.errorCode === 0) {
-        this.#deliver(part, state, position);
+        this.#deliver(part, state, position, memory);
         continue;
       }
       asked.delete(part.partition);
@@ -215,11 +220,13 @@ export class Fetcher {
         this.#wakeUp();
       });
     }
+    memory?.done();
   }
 
-  #deliver(part: FetchAnswerPartition, state: Partition, position: bigint): void {
+  /** A state that is dropped with records in hand never says that they are done with: the memory is garbage then. */
+  #deliver(part: FetchAnswerPartition, state: Partition, position: bigint, memory: Shared | undefined): void {
     if (part.partedAt !== undefined) return this.#reportParted(part, part.partedAt, state, position);
-    if (part.records.length > 0) state.received = part;
+    if (part.records.length > 0) state.received = { part, memory: memory?.share() };
     else {
       state.failures = 0;
       if (state.unreadable) this.#tellReadable(part, state, position);
@@ -327,7 +334,8 @@ export class Fetcher {
       if (state.paused) continue;
       const { received, position } = state;
       if (received !== undefined && position !== undefined && room > 0) {
-        room -= this.#decode(received, state, position, room);
+        if (received.memory !== undefined) this.#inUse.push(received.memory);
+        room -= this.#decode(received.part, state, position, room);
       }
       if (state.answer === undefined) continue;
       taken.push(state.answer);

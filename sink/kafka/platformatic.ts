@@ -16,6 +16,7 @@ import {
   syncGroupV5,
   Writer as WireBody,
 } from "@platformatic/kafka";
+import { AnswerMemory } from "./answer-memory.ts";
 import { askAny, parseServers } from "./bootstrap.ts";
 import { Connections } from "./connections.ts";
 import { decompressWithin } from "./decompress.ts";
@@ -62,6 +63,7 @@ const latest = -1n;
 class PlatformaticProtocol implements KafkaProtocol {
   readonly #connections: Connections<Connection>;
   readonly #bootstrap: readonly Omit<Broker, "nodeId">[];
+  readonly #fetch = fetchInto(new AnswerMemory());
   #brokers: readonly Broker[] = [];
 
   constructor(settings: KafkaConnection) {
@@ -211,7 +213,7 @@ class PlatformaticProtocol implements KafkaProtocol {
 
   async fetch(broker: Broker, slot: number, request: Parameters<KafkaProtocol["fetch"]>[2], timeoutMs: number) {
     const connection = await this.#connect(broker, `fetch-${slot}`);
-    return call(connection, timeoutMs, "Fetch", fetch, request);
+    return call(connection, timeoutMs, "Fetch", this.#fetch, request);
   }
 
   async offsetRange(broker: Broker, topic: string, partition: number, timeoutMs: number) {
@@ -275,12 +277,21 @@ class PlatformaticProtocol implements KafkaProtocol {
   }
 }
 
-const fetch = createAPI(
-  fetchApi.key,
-  fetchApi.version,
-  (request: FetchRequest) => WireBody.create().append(encodeFetch(request)),
-  (_correlationId, _apiKey, _apiVersion, reader): FetchAnswer => decodeFetch(reader.buffer.slice(reader.position)),
-) as Api<[FetchRequest], FetchAnswer>;
+/** An answer comes in pieces as the socket reads them; more than one are put together in memory that is used again. */
+function fetchInto(memory: AnswerMemory) {
+  return createAPI(
+    fetchApi.key,
+    fetchApi.version,
+    (request: FetchRequest) => WireBody.create().append(encodeFetch(request)),
+    (_correlationId, _apiKey, _apiVersion, { buffer, position }): FetchAnswer => {
+      if (buffer.buffers.length === 1) return decodeFetch(buffer.slice(position));
+      const { bytes, release } = memory.take(buffer.length);
+      let at = 0;
+      for (const piece of buffer.buffers) at += piece.copy(bytes, at);
+      return { ...decodeFetch(bytes.subarray(position)), release };
+    },
+  ) as Api<[FetchRequest], FetchAnswer>;
+}
 
 const produce = createAPI(
   produceApi.key,

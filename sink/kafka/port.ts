@@ -3,7 +3,7 @@
  * (`test/contract/event-log.contract.ts`).
  */
 
-/** One record as the broker holds it. Buffers are views: copy what must outlive the batch. */
+/** One record as the broker holds it. Valid until the next call of `fetch`: copy what must outlive that. */
 export interface LogRecord {
   readonly offset: bigint;
   /** Milliseconds since the epoch: the broker's append time when `appendTime`, else what the producer claimed. */

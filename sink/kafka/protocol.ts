@@ -88,6 +88,8 @@ export interface FetchAnswerPartition {
 export interface FetchAnswer {
   readonly errorCode: number;
   readonly partitions: readonly FetchAnswerPartition[];
+  /** To be called once nobody looks at the records any more: their memory is used again. */
+  readonly release?: () => void;
 }
 
 export interface OffsetRange {

@@ -229,10 +229,23 @@ export async function fetchUntil(
 ): Promise<FetchedPartition[]> {
   const fetched: FetchedPartition[] = [];
   await until(async () => {
-    fetched.push(...(await reader.fetch(250)));
+    fetched.push(...(await reader.fetch(250)).map(kept));
     return enough(fetched);
   }, "what was to be fetched");
   return fetched;
+}
+
+/** Records are valid until the next fetch. */
+function kept(fetched: FetchedPartition): FetchedPartition {
+  const records = fetched.records.map(({ offset, timestamp, appendTime, key, value, headers }) => ({
+    offset,
+    timestamp,
+    appendTime,
+    key: key && Buffer.from(key),
+    value: value && Buffer.from(value),
+    headers: headers.map(([name, content]) => [Buffer.from(name), content && Buffer.from(content)] as const),
+  }));
+  return { ...fetched, records };
 }
 
 export const recordsOf = (fetched: readonly FetchedPartition[]) => fetched.flatMap(({ records }) => records);
@@ -243,7 +256,7 @@ export const fetchRecords = async (reader: EventLogReader, count: number) =>
 /** Whatever comes within the time. */
 export async function fetchFor(reader: EventLogReader, ms: number): Promise<FetchedPartition[]> {
   const fetched: FetchedPartition[] = [];
-  for (const end = performance.now() + ms; performance.now() < end; ) fetched.push(...(await reader.fetch(100)));
+  for (const end = performance.now() + ms; performance.now() < end; ) fetched.push(...(await reader.fetch(100)).map(kept));
   return fetched;
 }
 
