@@ -168,12 +168,14 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
   }
 
   const { offset, recordedAtMs } = item;
-  const { tenant, sha256 } = item.kind === "Event" ? item.event : item;
+  const { tenant } = item.kind === "Event" ? item.event : item;
+  const sha256 = item.kind === "Event" ? item.event : item.sha256;
   const decided = item.kind === "Event" ? dispositionOf(item, seen, plan.expiresBeforeMs) : disposition.DeadLettered;
   const chain = extendChain(previous, of, { disposition: decided, offset, recordedAtMs, tenant, sha256 });
 
   if (item.kind === "Event" && decided === disposition.Stored) plan.stored.push({ partition, item, chain });
   else {
+    const bytes = item.kind === "Event" ? item.event.sha256 : item.sha256;
     plan.skipped.push({
       partition,
       offset,
@@ -181,7 +183,7 @@ function planItem(plan: Draft, of: ChainOf, item: Item, previous: Buffer, seen: 
       recordedAtMs,
       disposition: decided,
       tenant,
-      sha256,
+      sha256: bytes,
       chain,
     });
   }

@@ -21,8 +21,11 @@ export interface Link {
   /** Milliseconds since 1970, as in recorded_at; 0 for Gone. */
   readonly recordedAtMs: bigint;
   readonly tenant: string;
-  readonly sha256: Buffer;
+  readonly sha256: Sha256;
 }
+
+/** Bytes, or what writes them where they are wanted. */
+export type Sha256 = Buffer | { writeSha256(into: ByteWriter): void };
 
 export interface ChainOf {
   readonly topicId: Buffer;
@@ -34,6 +37,8 @@ const LINK_TAG = 0x01;
 const EMPTY = Buffer.alloc(0);
 
 const scratch = new ByteWriter(512);
+/** Apart from the other: what is hashed then has the same length each time, and is the same view. */
+const pair = new ByteWriter(64);
 
 /** The chain before a partition's first offset. */
 export function genesis({ topicId, partition }: ChainOf): Buffer {
@@ -46,18 +51,20 @@ function linkHash({ topicId, partition }: ChainOf, link: Link): string {
   scratch.reset();
   scratch.uint8(LINK_TAG).uint8(link.disposition).bytes(topicId).int32(partition);
   scratch.int64(link.offset).int64(link.recordedAtMs);
-  return sha256Text(scratch.shortText(link.tenant).bytes(link.sha256).take());
+  scratch.shortText(link.tenant);
+  if (Buffer.isBuffer(link.sha256)) scratch.bytes(link.sha256);
+  else link.sha256.writeSha256(scratch);
+  return sha256Text(scratch.take());
 }
 
 /** SHA-256(previous ‖ link). */
 export function extendChain(previous: Buffer, of: ChainOf, link: Link): Buffer {
   const hashed = linkHash(of, link);
-  scratch.reset();
-  return sha256(scratch.bytes(previous).latin1(hashed).take());
+  return sha256(pair.reset().bytes(previous).latin1(hashed).take());
 }
 
 /** The link of a range of offsets that the log does not have. Its end is pinned by the offset of the next link. */
-export function goneLink(firstOffset: bigint): Link {
+export function goneLink(firstOffset: bigint): Link & { readonly sha256: Buffer } {
   return { disposition: disposition.Gone, offset: firstOffset, recordedAtMs: 0n, tenant: "", sha256: EMPTY };
 }
 

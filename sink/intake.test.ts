@@ -44,7 +44,9 @@ test("the slices of a fetch follow each other, and together are the fetch", () =
         position = slice.nextPosition;
       }
       expect(position).toBe(fetched.nextPosition);
-      expect(slices.flatMap((slice) => itemsOf(slice, options)).map(plain)).toEqual(itemsOf(fetched, options).map(plain));
+      expect(slices.flatMap((slice) => itemsOf(slice, options)).map(plain)).toEqual(
+        itemsOf(fetched, options).map(plain),
+      );
     }),
   );
 });

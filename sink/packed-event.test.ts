@@ -45,7 +45,11 @@ const packed = fc
   })
   .map(({ columns, timestamp, appendTime, ...parts }) => {
     const record = { ...logRecord(""), ...parts, offset: 7n, timestamp, appendTime };
-    const event: AuditEvent = { ...columns, raw: parts.value ?? Buffer.alloc(0), headers: encodeHeaders(parts.headers) };
+    const event: AuditEvent = {
+      ...columns,
+      raw: parts.value ?? Buffer.alloc(0),
+      headers: encodeHeaders(parts.headers),
+    };
     return { event, record };
   });
 

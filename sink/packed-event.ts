@@ -82,7 +82,11 @@ export class PackedEvent {
     writer.sizedBytes(event.raw).sizedBytes(event.headers).sizedBytes(event.sha256);
     const detailsAt = writer.length;
     const { details } = event;
-    if (details !== null) writer.int32(1 + details.length).uint8(JSONB_VERSION).bytes(details);
+    if (details !== null)
+      writer
+        .int32(1 + details.length)
+        .uint8(JSONB_VERSION)
+        .bytes(details);
     return new PackedEvent(piece, event.tenant, start, rawAt, detailsAt, writer.length);
   }
 

@@ -200,6 +200,13 @@ function bad(batch: Buffer, found: string, cause?: unknown): never {
   throw new BadBatchError(`The record batch ${where} cannot be read: ${found}`, { cause });
 }
 
+const KEPT_HEADERS_BYTES = 1_024;
+/** What was read last, and the bytes that it was read from. */
+let lastHeaders: { readonly bytes: Buffer; readonly headers: LogRecord["headers"] } = {
+  bytes: Buffer.alloc(0),
+  headers: [],
+};
+
 /** Views are made when asked for, and anew each time: they are looked at once, and kept they would take more memory than the record. */
 class BatchRecord implements LogRecord {
   readonly offset: bigint;
@@ -211,6 +218,7 @@ class BatchRecord implements LogRecord {
   readonly #valueAt: number;
   readonly #valueLength: number;
   readonly #headersAt: number;
+  readonly #end: number;
 
   /** Of the record that the cursor has just gone past. */
   constructor(offset: bigint, timestamp: bigint, appendTime: boolean, cursor: Cursor) {
@@ -223,6 +231,7 @@ class BatchRecord implements LogRecord {
     this.#valueAt = cursor.valueAt;
     this.#valueLength = cursor.valueLength;
     this.#headersAt = cursor.headersAt;
+    this.#end = cursor.position;
   }
 
   get key(): Buffer | null {
@@ -233,8 +242,24 @@ class BatchRecord implements LogRecord {
     return view(this.#buffer, this.#valueAt, this.#valueLength);
   }
 
+  /** The same object again where they are those of the record before, as they often are: that is told by looking at it. */
   get headers(): LogRecord["headers"] {
-    return new Cursor(this.#buffer, this.#headersAt).headers();
+    const { bytes } = lastHeaders;
+    const end = this.#headersAt + bytes.length;
+    // Their number and all lengths are among the bytes, so equal bytes mean equal ends.
+    const isSame =
+      bytes.length > 0 && end <= this.#end && this.#buffer.compare(bytes, 0, bytes.length, this.#headersAt, end) === 0;
+    if (isSame) return lastHeaders.headers;
+    return this.#readHeaders();
+  }
+
+  #readHeaders(): LogRecord["headers"] {
+    const block = this.#buffer.subarray(this.#headersAt, this.#end);
+    if (block.length > KEPT_HEADERS_BYTES) return new Cursor(block, 0).headers();
+    // Of a copy: they outlive the buffer.
+    const bytes = Buffer.from(block);
+    lastHeaders = { bytes, headers: new Cursor(bytes, 0).headers() };
+    return lastHeaders.headers;
   }
 }
 

@@ -256,7 +256,8 @@ export const fetchRecords = async (reader: EventLogReader, count: number) =>
 /** Whatever comes within the time. */
 export async function fetchFor(reader: EventLogReader, ms: number): Promise<FetchedPartition[]> {
   const fetched: FetchedPartition[] = [];
-  for (const end = performance.now() + ms; performance.now() < end; ) fetched.push(...(await reader.fetch(100)).map(kept));
+  for (const end = performance.now() + ms; performance.now() < end; )
+    fetched.push(...(await reader.fetch(100)).map(kept));
   return fetched;
 }
 
