@@ -30,7 +30,7 @@ const packed = fc
       targetType: textOrNull,
       targetId: textOrNull,
       traceId: textOrNull,
-      details: fc.option(bytes(60)),
+      details: fc.option(bytes(60).filter(({ length }) => length > 0)),
       sha256: digest(32),
       key: digest(16),
     }),
@@ -42,11 +42,16 @@ const packed = fc
     headers: fc.array(fc.tuple(bytes(6), fc.option(bytes(6))), { maxLength: 3 }),
     timestamp: fc.bigInt({ min: 0n, max: 2n ** 60n }),
     appendTime: fc.boolean(),
+    /** Details that are a part of the value: from, and how long. */
+    part: fc.option(fc.tuple(fc.nat(30), fc.integer({ min: 1, max: 30 }))),
   })
-  .map(({ columns, timestamp, appendTime, ...parts }) => {
+  .map(({ columns, timestamp, appendTime, part, ...parts }) => {
+    const view = part === null ? undefined : parts.value?.subarray(part[0], part[0] + part[1]);
+    const details = view === undefined || view.length === 0 ? columns.details : view;
     const record = { ...logRecord(""), ...parts, offset: 7n, timestamp, appendTime };
     const event: AuditEvent = {
       ...columns,
+      details,
       raw: parts.value ?? Buffer.alloc(0),
       headers: encodeHeaders(parts.headers),
     };

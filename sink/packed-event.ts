@@ -37,9 +37,18 @@ export const PACKED_COLUMNS = [
   "details",
 ] as const;
 
+interface Places {
+  readonly start: number;
+  readonly raw: number;
+  readonly columnsEnd: number;
+  readonly details: number;
+  readonly detailsLength: number;
+}
+
 /**
  * An event as it waits for its transaction: its columns of a row of `events`, in the encoding that COPY wants (FORMAT
- * binary: of each an int32 length and the bytes; −1 is null), in memory that is used again. Thousands of events wait at a
+ * binary: of each an int32 length and the bytes; −1 is null; the last one's are where raw has them already), in memory that
+ * is used again. Thousands of events wait at a
  * time, and as the two dozen objects that they would be they cost more than all that is done with them.
  *
  * Valid until `release`. What makes a Buffer here is a copy, and for the rare cases.
@@ -51,19 +60,22 @@ export class PackedEvent {
   /** Here stand the event's key, what the record has besides the event, and the columns. */
   readonly #start: number;
   readonly #rawAt: number;
-  /** Behind sha256. */
+  /** Where the columns before `details` end: those of sha256. */
+  readonly #columnsEnd: number;
+  /** Inside of raw, where that has them. */
   readonly #detailsAt: number;
-  /** Where it has no details, or is to be stored without, the same as `#detailsAt`. */
-  readonly #end: number;
+  /** 0 for none, or none that are to be stored. */
+  readonly #detailsLength: number;
 
-  constructor(piece: Piece, tenant: string, start: number, rawAt: number, detailsAt: number, end: number) {
+  constructor(piece: Piece, tenant: string, at: Places) {
     this.#piece = piece;
     this.tenant = tenant;
-    this.#start = start;
-    this.#rawAt = rawAt;
-    this.#detailsAt = detailsAt;
-    this.#end = end;
-    this.rawLength = this.#memory.readInt32BE(rawAt);
+    this.#start = at.start;
+    this.#rawAt = at.raw;
+    this.#columnsEnd = at.columnsEnd;
+    this.#detailsAt = at.details;
+    this.#detailsLength = at.detailsLength;
+    this.rawLength = this.#memory.readInt32BE(at.raw);
   }
 
   static of(event: AuditEvent, record: LogRecord, memory: RowMemory): PackedEvent {
@@ -80,14 +92,17 @@ export class PackedEvent {
     writer.sizedText(event.reason).sizedText(event.targetType).sizedText(event.targetId).sizedText(event.traceId);
     const rawAt = writer.length;
     writer.sizedBytes(event.raw).sizedBytes(event.headers).sizedBytes(event.sha256);
-    const detailsAt = writer.length;
-    const { details } = event;
-    if (details !== null)
-      writer
-        .int32(1 + details.length)
-        .uint8(JSONB_VERSION)
-        .bytes(details);
-    return new PackedEvent(piece, event.tenant, start, rawAt, detailsAt, writer.length);
+    const columnsEnd = writer.length;
+    const { raw, details } = event;
+    const inRaw = details === null ? -1 : placeIn(raw, details);
+    if (details !== null && inRaw < 0) writer.bytes(details);
+    return new PackedEvent(piece, event.tenant, {
+      start,
+      raw: rawAt,
+      columnsEnd,
+      details: inRaw < 0 ? columnsEnd : rawAt + 4 + inRaw,
+      detailsLength: details?.length ?? 0,
+    });
   }
 
   /** Of the record: key, value and headers. */
@@ -99,7 +114,8 @@ export class PackedEvent {
 
   /** The same without details: in the same memory, which is released once, by either. */
   withoutDetails(): PackedEvent {
-    return new PackedEvent(this.#piece, this.tenant, this.#start, this.#rawAt, this.#detailsAt, this.#detailsAt);
+    const at = { start: this.#start, raw: this.#rawAt, columnsEnd: this.#columnsEnd, details: 0, detailsLength: 0 };
+    return new PackedEvent(this.#piece, this.tenant, at);
   }
 
   /** For whoever looks at it longer: it is released once more. */
@@ -114,8 +130,12 @@ export class PackedEvent {
 
   /** All of `PACKED_COLUMNS`. */
   writeColumns(into: ByteWriter): void {
-    into.range(this.#memory, this.#columnsAt, this.#end);
+    into.range(this.#memory, this.#columnsAt, this.#columnsEnd);
     if (!this.hasDetails) into.int32(-1);
+    else {
+      into.int32(1 + this.#detailsLength).uint8(JSONB_VERSION);
+      into.range(this.#memory, this.#detailsAt, this.#detailsAt + this.#detailsLength);
+    }
   }
 
   writeKey(into: ByteWriter): void {
@@ -123,7 +143,7 @@ export class PackedEvent {
   }
 
   writeSha256(into: ByteWriter): void {
-    into.range(this.#memory, this.#detailsAt - SHA256_BYTES, this.#detailsAt);
+    into.range(this.#memory, this.#columnsEnd - SHA256_BYTES, this.#columnsEnd);
   }
 
   /** The key as `keyText` has it. */
@@ -132,7 +152,7 @@ export class PackedEvent {
   }
 
   get hasDetails(): boolean {
-    return this.#end > this.#detailsAt;
+    return this.#detailsLength > 0;
   }
 
   get key(): Buffer {
@@ -154,7 +174,7 @@ export class PackedEvent {
   }
 
   get details(): Buffer | null {
-    return this.hasDetails ? this.#copy(this.#detailsAt + 5, this.#end) : null;
+    return this.hasDetails ? this.#copy(this.#detailsAt, this.#detailsAt + this.#detailsLength) : null;
   }
 
   get source(): string {
@@ -174,7 +194,7 @@ export class PackedEvent {
   }
 
   get sha256(): Buffer {
-    return this.#copy(this.#detailsAt - SHA256_BYTES, this.#detailsAt);
+    return this.#copy(this.#columnsEnd - SHA256_BYTES, this.#columnsEnd);
   }
 
   get #columnsAt(): number {
@@ -204,3 +224,9 @@ export class PackedEvent {
 
 const flagsOf = ({ appendTime, value }: LogRecord) =>
   (appendTime ? flag.appendTime : 0) | (value === null ? flag.nullValue : 0);
+
+/** Where in `whole` the other begins that is a view of a part of it; −1 where it is none. */
+function placeIn(whole: Buffer, part: Buffer): number {
+  const at = part.byteOffset - whole.byteOffset;
+  return part.buffer === whole.buffer && at >= 0 && at + part.length <= whole.length ? at : -1;
+}
