@@ -1,4 +1,8 @@
 import process from "node:process";
+import v8 from "node:v8";
+
+// A sink makes much garbage and keeps little: V8 would let its heap grow to several times of that (docs/benchmarks.md).
+v8.setFlagsFromString("--heap-growing-percent=100");
 
 // Before anything is loaded: told to stop while it starts, a sink ends in order and with 0, too.
 const stopping = new AbortController();
