@@ -3,6 +3,8 @@ import { type Item, lastOffsetOf, type Position, planBatch } from "../../sink/ba
 import { genesis, uuidBytes } from "../../sink/chain.ts";
 import type { AuditEvent } from "../../sink/event.ts";
 import { itemsOf, slicesOf } from "../../sink/intake.ts";
+import { PackedEvent } from "../../sink/packed-event.ts";
+import { RowMemory } from "../../sink/row-memory.ts";
 import type { Random } from "../stream/random.ts";
 import { auditEvent, logRecord } from "../support/cloud-events.ts";
 import {
@@ -19,6 +21,11 @@ const RUNS = fuzzRuns(500);
 const TOPIC = "01234567-89ab-cdef-0123-456789abcdef";
 const topicId = uuidBytes(TOPIC);
 const OFFSETS = 40;
+const NO_EVENT: Omit<AuditEvent, "tenant" | "sha256" | "key"> = {
+  ...{ source: "", id: "", type: "", subject: null, eventTime: null, traceId: null, details: null },
+  ...{ actorType: null, actorId: null, action: null, outcome: null, reason: null, targetType: null, targetId: null },
+  ...{ raw: Buffer.alloc(0), headers: Buffer.alloc(0) },
+};
 
 /** A stretch of one partition as the log has it: with gaps, poison, and few enough ids that they meet again. */
 function stretch(random: Random, from: bigint): Item[] {
@@ -34,8 +41,9 @@ function stretch(random: Random, from: bigint): Item[] {
       const rejection = { class: "Malformed", reason: "InvalidJson", detail: "" } as const;
       items.push({ kind: "DeadLetter", offset, recordedAtMs, rejection, tenant, sha256, record });
     } else {
-      const event = { tenant, sha256, key: Buffer.alloc(16, random.below(12)) } as AuditEvent;
-      items.push({ kind: "Event", offset, recordedAtMs, event, record });
+      const key = Buffer.alloc(16, random.below(12));
+      const event = PackedEvent.of({ ...NO_EVENT, tenant, sha256, key }, record, new RowMemory());
+      items.push({ kind: "Event", offset, recordedAtMs, event });
     }
     offset = lastOffsetOf(items.at(-1) as Item) + 1n;
   }
@@ -106,7 +114,7 @@ test(`${RUNS} fetches, in slices of any size, account for each offset once and i
   timeout: 60_000 + RUNS * 5,
 }, () => {
   const random = seeded();
-  const codec = { profile: "AuditEvent", tenant: "acme", maxSize: 10_000, nowMs: 0n } as const;
+  const codec = { profile: "AuditEvent", tenant: "acme", maxSize: 10_000, nowMs: 0n, memory: new RowMemory() } as const;
   const value = Buffer.from(JSON.stringify(auditEvent("one")));
   const wrong = tries(RUNS, () => {
     const position = BigInt(random.below(1_000));
