@@ -147,3 +147,13 @@ test("memory is used again once all of its events were released, and not before"
   expect(memory.next()).toBe(piece);
   expect(piece.writer.length).toBe(0);
 });
+
+test("an event that was released is found no more, and releasing it again is refused", () => {
+  const memory = new RowMemory();
+  const released = memory.next();
+  released.hold();
+  const view = released.writer.bytes(Buffer.from("an event")).take();
+  released.release();
+  expect(String(view)).not.toContain("event");
+  expect(() => released.release()).toThrow("twice");
+});

@@ -4,6 +4,7 @@ const PIECE_BYTES = 256 * 1024;
 /** Room for the event that a piece ends with: it grows for a large one only, and that memory is not kept. */
 const MARGIN_BYTES = 16 * 1024;
 const CAPACITY_BYTES = PIECE_BYTES + MARGIN_BYTES;
+const RELEASED = 0xff;
 
 /** Memory for some hundred events that came after each other. */
 export class Piece {
@@ -19,15 +20,22 @@ export class Piece {
     this.#holds += 1;
   }
 
+  /** Once for each `hold`. Once more would hand out memory that is another event's by now: better no sink than that. */
   release(): void {
+    if (this.#holds === 0) throw new Error("Memory of an event was released twice");
     this.#holds -= 1;
-    if (this.#holds === 0) this.#unused(this);
+    if (this.#holds > 0) return;
+    // Who looks at it after all finds no event: lengths of -1, and nothing that has its hash.
+    this.writer.memory.fill(RELEASED, 0, this.writer.length);
+    this.writer.reset();
+    this.#unused(this);
   }
 }
 
 /**
  * Where events wait for their transaction. A piece is used again once each of its events was released. Whatever is never
- * released is the garbage collector's: what forgets to do so costs memory for a while, and no event.
+ * released is the garbage collector's: what forgets to do so costs memory for a while, and no event. Nothing ever waits for
+ * memory: where none is free, there is more.
  */
 export class RowMemory {
   readonly #free: Piece[] = [];
@@ -37,15 +45,13 @@ export class RowMemory {
   next(): Piece {
     if (this.#filling.writer.length >= PIECE_BYTES) {
       this.#filling = this.#free.pop() ?? this.#fresh();
-      this.#filling.writer.reset();
     }
     return this.#filling;
   }
 
   #fresh(): Piece {
     return new Piece((piece) => {
-      if (piece === this.#filling) piece.writer.reset();
-      else this.#free.push(piece);
+      if (piece !== this.#filling) this.#free.push(piece);
     });
   }
 }

@@ -10,6 +10,7 @@ function slowConnection() {
   let most = 0;
   let last = Promise.resolve();
   const stream = {
+    destroyed: false,
     cork() {},
     uncork() {},
     write(bytes: Buffer, done?: () => void) {
@@ -29,6 +30,9 @@ function slowConnection() {
     connection: { stream } as unknown as Connection,
     bytes: () => last.then(() => Buffer.concat(sent)),
     most: () => most,
+    destroy() {
+      stream.destroyed = true;
+    },
   };
 }
 
@@ -75,5 +79,19 @@ describe("CopyStream", () => {
       format,
     );
     expect(most()).toBeLessThan(1024 * 1024);
+  });
+
+  test("looks at no item any more once the connection is given up", async () => {
+    const { connection, destroy } = slowConnection();
+    let looked = 0;
+    const items = (function* () {
+      for (; looked < 10_000; looked += 1) yield Buffer.alloc(1_000);
+    })();
+    const sending = new CopyStream().send(connection, items, format);
+    await turn();
+    destroy();
+    const before = looked;
+    await expect(sending).rejects.toThrow("given up");
+    expect(looked).toBeLessThanOrEqual(before);
   });
 });

@@ -98,13 +98,13 @@ export class CopyStream {
   async send<T>(connection: Connection, items: Iterable<T>, format: CopyFormat<T>): Promise<void> {
     const { stream } = connection;
     stream.uncork();
-    let piece = await this.#take();
+    let piece = await this.#take(connection);
     format.begin(piece);
     for (const item of items) {
       format.item(piece, item);
       if (piece.length < PIECE_BYTES) continue;
       this.#give(connection, piece);
-      piece = await this.#take();
+      piece = await this.#take(connection);
     }
     format.end(piece);
     this.#give(connection, piece);
@@ -112,8 +112,10 @@ export class CopyStream {
     stream.write(COPY_DONE);
   }
 
-  async #take(): Promise<ByteWriter> {
+  async #take({ stream }: Connection): Promise<ByteWriter> {
     for (;;) {
+      // Then the items were given up as well, perhaps: their memory may be another one's.
+      if (stream.destroyed) throw new Error("The connection was given up");
       const piece = this.#free.pop();
       if (piece !== undefined) return piece.reset().uint8(COPY_DATA).int32(0);
       await this.#freed.promise;
