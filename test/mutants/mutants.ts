@@ -122,7 +122,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "same id taken for the same event, whatever its bytes",
     file: "sink/batch.ts",
-    search: "return first.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;",
+    search: "return sha256.equals(event.sha256) ? disposition.Duplicate : disposition.Conflict;",
     replace: "return disposition.Duplicate;",
     tests: ["sink/batch.test.ts"],
   },
@@ -157,15 +157,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: "tenant left out of the link",
     file: "sink/chain.ts",
-    search: ".bytes(tenant);",
-    replace: ".bytes(tenant.subarray(0, 0));",
+    search: "scratch.shortText(link.tenant);",
+    replace: 'scratch.shortText("");',
     tests: ["sink/batch.test.ts"],
   },
   {
     name: "JSON parsed and written again",
     file: "sink/codec.ts",
-    search: "raw: record.value ?? EMPTY,",
-    replace: "raw: record.value === null ? EMPTY : Buffer.from(JSON.stringify(JSON.parse(record.value.toString()))),",
+    search: "\n    raw,\n",
+    replace: "\n    raw: raw.length === 0 ? raw : Buffer.from(JSON.stringify(JSON.parse(raw.toString()))),\n",
     tests: ["sink/codec.test.ts"],
   },
   {
