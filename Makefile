@@ -1,7 +1,7 @@
 # Every target, with what it does: make help
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test soak soak-all lint format generate verify servers-up servers-down clean mutants crash-sweep bench-sink images \
-  cluster-up cluster-down e2e
+  cli cluster-up cluster-down e2e bench-cli
 
 run := hack/node.sh
 
@@ -49,6 +49,9 @@ servers-down: ## Stop what this clone left running, and remove its data
 images: setup ## Build the images of operator and sink, with buildah and without a registry (BASE names another base)
 	@BASE='$(BASE)' $(run) node hack/images/build.ts
 
+cli: setup ## Write the command line to dist/bin, bundled, and as a kubectl plugin: put that folder into the PATH
+	@$(run) node hack/build-cli.ts
+
 cluster-up: setup ## Start a Kubernetes of one node, with Kafka and PostgreSQL, and leave it running (as root; docs/cluster.md)
 	@$(run) node hack/cluster/up.ts
 
@@ -71,3 +74,6 @@ crash-sweep: setup ## Kill the operator at every write it makes anywhere, and co
 
 bench-sink: setup ## Measure the sink beside what PostgreSQL allows (EVENTS, ROUNDS, SEED, BYTES; docs/benchmarks.md)
 	@$(run) node hack/bench-sink.ts
+
+bench-cli: setup ## Measure how long the bundled command line takes, on a standalone and on an API server (ROUNDS)
+	@$(run) node hack/bench-cli.ts

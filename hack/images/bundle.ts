@@ -21,8 +21,17 @@ export const programs: readonly Program[] = [
 ];
 
 /** Writes /app and the command of a program into `folder`: a few files of JavaScript in place of thousands. */
-export async function writeProgram({ name, command, files }: Program, folder: string): Promise<void> {
-  const app = join(folder, "app");
+export async function writeProgram(program: Program, folder: string): Promise<void> {
+  const { name, command } = program;
+  await writeApp(program, join(folder, "app"));
+  const commands = join(folder, "usr/local/bin");
+  mkdirSync(commands, { recursive: true });
+  writeFileSync(join(commands, command), `#!/usr/local/bin/node\nimport "/app/${name}/bin/main.js";\n`);
+  chmodSync(join(commands, command), 0o755);
+}
+
+/** The code of a program and what it reads: `<app>/<name>/bin/main.js` is what runs. */
+export async function writeApp({ name, files }: Omit<Program, "command">, app: string): Promise<void> {
   const build = await rolldown({
     ...{ input: join(root, name, "main.ts"), cwd: root, platform: "node", logLevel: "warn" },
     external: [...packages, "pg-native"],
@@ -34,8 +43,4 @@ export async function writeProgram({ name, command, files }: Program, folder: st
     const source = (path: string) => !path.endsWith(".ts") || path.endsWith(".d.ts");
     cpSync(join(root, file), join(app, file), { recursive: true, dereference: true, filter: source });
   }
-  const commands = join(folder, "usr/local/bin");
-  mkdirSync(commands, { recursive: true });
-  writeFileSync(join(commands, command), `#!/usr/local/bin/node\nimport "/app/${name}/bin/main.js";\n`);
-  chmodSync(join(commands, command), 0o755);
 }

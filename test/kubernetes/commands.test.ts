@@ -1,12 +1,15 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { parse, stringify } from "yaml";
-import { kubectlOf } from "../../hack/cluster/kubectl.ts";
+import { writeCli } from "../../hack/cli/bundle.ts";
+import { kubectlOf, kubectlProgram } from "../../hack/cluster/kubectl.ts";
 import { kubernetesStore } from "../../operator/kubernetes/kubernetes-store.ts";
 import { type Ended, runCli } from "../cli/run.ts";
 import { commandsContract } from "../contract/commands.contract.ts";
@@ -16,6 +19,7 @@ const { kubeconfig, kubeconfigs } = inject("controlPlane");
 const api = connectApi(kubeconfig);
 const store = kubernetesStore({ api, fieldManager: "commands" });
 const userRoles = fileURLToPath(new URL("../../config/rbac/user-roles.yaml", import.meta.url));
+const runFile = promisify(execFile);
 const password = "s3cret-canary-value";
 let [namespace, empty, root] = ["", "", ""];
 
@@ -117,6 +121,18 @@ describe("a cluster: which one, and where in it", () => {
     await expect(api.request(ours)).rejects.toMatchObject({ name: "ApiError", code: 404 });
     const none = { kind: "AuditTopic", namespace, name: "none" };
     expect(await store.get(none)).toBeUndefined();
+  });
+
+  test("kubectl finds it as a plugin, and runs it on its own cluster", async () => {
+    const folder = join(root, "cli");
+    await writeCli(folder);
+    const kubectl = await kubectlProgram();
+    const PATH = `${join(folder, "bin")}:${process.env["PATH"]}`;
+    const options = { env: { ...process.env, ...env(kubeconfig), PATH, XDG_CACHE_HOME: join(root, "cache") } };
+    const listed = await runFile(kubectl, ["plugin", "list"], options);
+    expect(listed.stdout).toContain(join(folder, "bin", "kubectl-audit_pipeline"));
+    const { stdout } = await runFile(kubectl, ["audit-pipeline", "get", "at", "-n", namespace, "-o", "name"], options);
+    expect(stdout).toBe("audittopic.auditpipeline.io/one\n");
   });
 
   test("delete deletes, and says what was not there", async () => {
