@@ -1,12 +1,12 @@
 /**
  * How fast the sink is beside what PostgreSQL allows: docs/benchmarks.md says what is measured and how.
- * `make bench-sink EVENTS=300000 ROUNDS=5 SEED=1 BYTES=600 MILLIONS=2 PACED_SECONDS=30`
+ * `make bench-sink EVENTS=300000 ROUNDS=5 SEED=1 BYTES=600 MILLIONS=2 PACED_SECONDS=30 PER_SECOND=0`
  */
 import process from "node:process";
-import { EventSource } from "./bench/events.ts";
+import { EventSource, PreparedEvents } from "./bench/events.ts";
 import { Ledger } from "./bench/ledger.ts";
 import { RecordedRows } from "./bench/limits.ts";
-import { type PacedResult, runPaced } from "./bench/paced.ts";
+import { type PacedResult, runPaced, WARM_UP_SECONDS } from "./bench/paced.ts";
 import { type Round, runRound, runSink, type SinkResult } from "./bench/phases.ts";
 import { medianOf, print, summary } from "./bench/report.ts";
 import { type Servers, startServers } from "./bench/servers.ts";
@@ -27,10 +27,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => void servers.remove().finally(() => process.exit(130)));
 }
 try {
-  const rounds = await compare(servers, settings);
+  const rounds = settings.rounds > 0 ? await compare(servers, settings) : [];
   const flat = settings.millions > 0 ? await takeMillions(servers, settings) : undefined;
-  const rate = medianOf(rounds.map(({ sink }) => sink.rate));
-  const paced = settings.pacedSeconds > 0 ? await pace(servers, settings, Math.round(rate * PACED_SHARE)) : undefined;
+  const perSecond = settings.perSecond || Math.round(medianOf(rounds.map(({ sink }) => sink.rate)) * PACED_SHARE);
+  const paced = settings.pacedSeconds > 0 && perSecond > 0 ? await pace(servers, settings, perSecond) : undefined;
   const found = summary(settings, { rounds, flat, paced });
   print(found);
   if (found.lost + found.doubled + found.altered > 0) process.exitCode = 1;
@@ -74,9 +74,12 @@ async function pace(servers: Servers, settings: Settings, perSecond: number): Pr
   const { seed, bytes, partitions, pacedSeconds: seconds } = settings;
   const topic = "paced";
   const { ledger, producer } = await prepared(servers, topic, partitions);
+  say("Making events");
+  const count = (seconds + WARM_UP_SECONDS) * perSecond;
+  const events = new PreparedEvents(new EventSource(seed + 2, bytes), count, (event) => ledger.expect([event]));
+  await ledger.expectedAll();
   say(`${seconds} s at ${perSecond} events/s`);
-  const source = new EventSource(seed + 2, bytes);
-  const result = await runPaced({ servers, ledger, topic, producer, source, perSecond, seconds });
+  const result = await runPaced({ servers, ledger, topic, producer, events, perSecond });
   await producer.close();
   await ledger.close();
   return result;

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
-import type { EventSource } from "./events.ts";
+import { numberOf, type PreparedEvents } from "./events.ts";
 import type { Ledger, Verdict } from "./ledger.ts";
+import { copyPaced } from "./paced-copy.ts";
+import { type Percentiles, percentiles } from "./percentiles.ts";
 import type { Servers } from "./servers.ts";
 import { SinkProcess } from "./sink-process.ts";
 import { nowMicros, type Producer } from "./topic.ts";
@@ -9,22 +11,25 @@ import { nowMicros, type Producer } from "./topic.ts";
 export interface PacedResult extends Verdict {
   readonly perSecond: number;
   readonly cpuPerMillion: number;
+  readonly transactions: number;
   /** Milliseconds from handing an event to the producer to its row being seen by another session. */
-  readonly latency: Readonly<Record<"p50" | "p95" | "p99" | "max", number>>;
+  readonly latency: Percentiles;
+  /** Milliseconds that direct COPY took for the same transactions, from when each was due to the answer of its COMMIT. */
+  readonly directCopy: Percentiles;
 }
 
 const POLL_MS = 3;
 /** The sink's code is compiled while it runs: what came in the first seconds is not counted. */
-const WARM_UP_SECONDS = 5;
+export const WARM_UP_SECONDS = 5;
 
 export interface PacedRun {
   readonly servers: Servers;
   readonly ledger: Ledger;
   readonly topic: string;
   readonly producer: Producer;
-  readonly source: EventSource;
+  /** Known to the ledger. */
+  readonly events: PreparedEvents;
   readonly perSecond: number;
-  readonly seconds: number;
 }
 
 /** A steady stream, as a sink meets it most of the time. */
@@ -33,38 +38,34 @@ export async function runPaced({
   ledger,
   topic,
   producer,
-  source,
+  events,
   perSecond,
-  seconds,
 }: PacedRun): Promise<PacedResult> {
   const sink = await SinkProcess.start(servers, ledger, topic, "paced");
   const sightings = new Sightings(await ledger.connectAsWriter());
   try {
     const watching = sightings.watch();
-    const began = nowMicros();
     const before = sink.sample(0);
-    await producer.pace(source, perSecond, seconds + WARM_UP_SECONDS);
-    const sent = await expected(ledger);
-    await sink.until(ledger, sent);
-    const after = sink.sample(sent);
+    const handedOver = await producer.pace(events, perSecond);
+    await sink.until(ledger, events.count);
+    const after = sink.sample(events.count);
     await sightings.end(watching);
     await sink.stop();
-    const latencies = await sightings.latencies(ledger, began + WARM_UP_SECONDS * 1e6);
+    const latencies = await sightings.latencies(ledger, handedOver);
+    const verdict = await ledger.verdict();
+    const copied = await copyPaced(ledger, WARM_UP_SECONDS);
     return {
       perSecond,
-      cpuPerMillion: ((after.cpuSeconds - before.cpuSeconds) / sent) * 1e6,
+      cpuPerMillion: ((after.cpuSeconds - before.cpuSeconds) / events.count) * 1e6,
+      transactions: copied.length,
       latency: percentiles(latencies),
-      ...(await ledger.verdict()),
+      directCopy: percentiles(copied),
+      ...verdict,
     };
   } finally {
     await sightings.close();
     await sink.stop();
   }
-}
-
-async function expected({ client }: Ledger): Promise<number> {
-  const { rows } = await client.query<{ n: string }>("SELECT count(*) AS n FROM bench.expected");
-  return Number(rows[0]?.n);
 }
 
 interface Sighting {
@@ -113,27 +114,24 @@ class Sightings {
     return this.#client.end();
   }
 
-  /** In milliseconds, sorted, of the events sent after `sinceMicros`. */
-  async latencies({ client }: Ledger, sinceMicros: number): Promise<Float64Array> {
-    const { rows } = await client.query<{ partition: number; offset: string; sent: string }>(`
-      SELECT partition, "offset", (extract(epoch FROM event_time) * 1000000)::int8 AS sent
-      FROM audit.events ORDER BY partition, "offset"`);
+  /** In milliseconds, of the events that were handed over after the warm-up. */
+  async latencies({ client }: Ledger, handedOver: Float64Array): Promise<Float64Array> {
+    const { rows } = await client.query<{ partition: number; offset: string; id: string }>(
+      `SELECT partition, "offset", id FROM audit.events ORDER BY partition, "offset"`,
+    );
+    const sinceMicros = (handedOver[0] ?? 0) + WARM_UP_SECONDS * 1e6;
     const found: number[] = [];
     const next = new Map<number, number>();
-    for (const { partition, offset, sent } of rows) {
+    for (const { partition, offset, id } of rows) {
       const seen = this.#seen.get(partition) ?? [];
       let at = next.get(partition) ?? 0;
       while ((seen[at]?.nextOffset ?? Number.POSITIVE_INFINITY) <= Number(offset)) at += 1;
       next.set(partition, at);
       const sighting = seen[at];
       if (sighting === undefined) throw new Error(`Offset ${offset} of partition ${partition} was never seen`);
-      if (Number(sent) >= sinceMicros) found.push((sighting.atMicros - Number(sent)) / 1000);
+      const sent = handedOver[numberOf(id)] ?? Number.NaN;
+      if (sent >= sinceMicros) found.push((sighting.atMicros - sent) / 1000);
     }
-    return Float64Array.from(found).sort();
+    return Float64Array.from(found);
   }
-}
-
-function percentiles(sorted: Float64Array): PacedResult["latency"] {
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }

@@ -2,6 +2,7 @@ import { cpus, loadavg, totalmem } from "node:os";
 import type { Verdict } from "./ledger.ts";
 import type { LimitName } from "./limits.ts";
 import type { PacedResult } from "./paced.ts";
+import type { Percentiles } from "./percentiles.ts";
 import type { Round, SinkResult } from "./phases.ts";
 import type { Settings } from "./settings.ts";
 import type { Sample } from "./sink-process.ts";
@@ -65,6 +66,8 @@ export function summary(settings: Settings, { rounds, flat, paced }: Results) {
       perSecond: paced.perSecond,
       cpuSecondsPerMillion: paced.cpuPerMillion,
       latencyMs: paced.latency,
+      transactions: paced.transactions,
+      directCopyMs: paced.directCopy,
     },
     ...total([...sinks, ...[flat, paced].filter((phase) => phase !== undefined)]),
   };
@@ -84,6 +87,11 @@ function total(verdicts: readonly Verdict[]): Verdict {
   const sum = (name: keyof Verdict) => verdicts.reduce((all, verdict) => all + verdict[name], 0);
   return { lost: sum("lost"), doubled: sum("doubled"), altered: sum("altered") };
 }
+
+const inMs = (found: Percentiles) =>
+  Object.entries(found)
+    .map(([name, ms]) => `${name} ${ms.toFixed(0)} ms`)
+    .join(", ");
 
 export function print(found: Summary): void {
   const { ratios, rate, limits, cpuSecondsPerMillion, serverCpuPerMillion, peakResidentMb, flat, paced } = found;
@@ -107,9 +115,9 @@ export function print(found: Summary): void {
     ...(paced === undefined
       ? []
       : [
-          `at ${paced.perSecond} events/s, from produce to the committed row: ${Object.entries(paced.latencyMs)
-            .map(([name, ms]) => `${name} ${ms.toFixed(0)} ms`)
-            .join(", ")}; ${paced.cpuSecondsPerMillion.toFixed(1)} CPU s per million`,
+          `at ${paced.perSecond} events/s, from produce to the committed row: ${inMs(paced.latencyMs)}; ` +
+            `${paced.cpuSecondsPerMillion.toFixed(1)} CPU s per million`,
+          `direct COPY of the same ${paced.transactions} transactions, each when it was due: ${inMs(paced.directCopyMs)}`,
         ]),
     `lost ${found.lost}, doubled ${found.doubled}, altered ${found.altered}`,
     ...Object.entries(ratios).map(([name, { median }]) => `ratio to ${name}: ${median.toFixed(2)}`),

@@ -9,8 +9,10 @@ export interface Settings {
   readonly partitions: number;
   /** Millions of events that one sink process takes in at one go, for its memory; 0 leaves that out. */
   readonly millions: number;
-  /** How long events are sent at 60 % of the measured rate; 0 leaves that out. */
+  /** How long events are sent at a steady rate; 0 leaves that out. */
   readonly pacedSeconds: number;
+  /** That rate; 0 for 60 % of the measured one, which `ROUNDS=0` leaves unknown. */
+  readonly perSecond: number;
 }
 
 const defaults: Settings = {
@@ -21,15 +23,16 @@ const defaults: Settings = {
   partitions: 6,
   millions: 2,
   pacedSeconds: 30,
+  perSecond: 0,
 };
 
-/** EVENTS, ROUNDS, SEED, BYTES, PARTITIONS, MILLIONS, PACED_SECONDS. Throws on what is no number or too small. */
+/** EVENTS, ROUNDS, SEED, BYTES, PARTITIONS, MILLIONS, PACED_SECONDS, PER_SECOND. Throws on what is no number or too small. */
 export function settingsOf(env: NodeJS.ProcessEnv): Settings {
   const entries = Object.entries(defaults).map(([name, value]) => [name, numberOf(env, name, value)]);
   return Object.fromEntries(entries);
 }
 
-const mayBeZero = ["millions", "pacedSeconds"];
+const mayBeZero = ["rounds", "millions", "pacedSeconds", "perSecond"];
 
 function numberOf(env: NodeJS.ProcessEnv, name: string, otherwise: number): number {
   const variable = name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();

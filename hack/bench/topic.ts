@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Admin } from "@platformatic/kafka";
 import { kafkaClient } from "../../sink/kafka/client.ts";
 import type { EventLogWriter } from "../../sink/kafka/port.ts";
-import type { BenchEvent, EventSource } from "./events.ts";
+import type { BenchEvent, EventSource, PreparedEvents } from "./events.ts";
 import type { Ledger } from "./ledger.ts";
 
 const clientId = "bench";
@@ -56,25 +56,24 @@ export class Producer {
     await this.#ledger.expectedAll();
   }
 
-  /** At `perSecond`; an event's time is the moment, in microseconds, in which it is handed to the client. */
-  async pace(source: EventSource, perSecond: number, seconds: number): Promise<void> {
-    const began = performance.now();
+  /** At `perSecond`, each as soon as it is due. Returns when, in microseconds, each was handed to the client. */
+  async pace(events: PreparedEvents, perSecond: number): Promise<Float64Array> {
+    const handedOver = new Float64Array(events.count);
     const sending = new Set<Promise<void>>();
-    for (let sent = 0; ; ) {
-      const elapsed = performance.now() - began;
-      if (elapsed >= seconds * 1000) break;
-      const due = Math.floor((elapsed / 1000) * perSecond) - sent;
-      if (due > 0) {
-        const time = rfc3339(nowMicros());
-        const send = this.#send(Array.from({ length: due }, () => source.next(time)));
+    const began = performance.now();
+    for (let sent = 0; sent < events.count; ) {
+      const due = Math.min(events.count, Math.floor(((performance.now() - began) / 1000) * perSecond));
+      if (due > sent) {
+        handedOver.fill(nowMicros(), sent, due);
+        const send = this.#sendValues(Array.from({ length: due - sent }, (_, index) => events.value(sent + index)));
         sending.add(send);
         void send.finally(() => sending.delete(send));
-        sent += due;
+        sent = due;
       }
       await sleep(PACE_MS);
     }
     await Promise.all(sending);
-    await this.#ledger.expectedAll();
+    return handedOver;
   }
 
   close(): Promise<void> {
@@ -82,14 +81,18 @@ export class Producer {
   }
 
   async #send(events: readonly BenchEvent[]): Promise<void> {
-    const records = events.map(({ value }, index) => ({
+    this.#ledger.expect(events);
+    await this.#sendValues(events.map(({ value }) => value));
+  }
+
+  async #sendValues(values: readonly Buffer[]): Promise<void> {
+    const records = values.map((value, index) => ({
       topic: this.#topic,
       partition: index % this.#partitions,
       key: null,
       value,
       headers,
     }));
-    this.#ledger.expect(events);
     await this.#writer.send(records);
   }
 }
@@ -97,8 +100,3 @@ export class Producer {
 const PACE_MS = 5;
 
 export const nowMicros = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
-
-function rfc3339(micros: number): string {
-  const fraction = String(micros % 1_000_000).padStart(6, "0");
-  return `${new Date(micros / 1000).toISOString().slice(0, 19)}.${fraction}Z`;
-}
