@@ -36,7 +36,7 @@ export const kafkaConfig = z.strictObject({
   /** Most bytes fetched from one partition at a time, and half of what one fetch brings; memory is bounded by this and `delivery.batchBytes`. */
   fetchBytesPerPartition: bytes.default(1_048_576),
   /** Most bytes that one record batch may take once decompressed: a partition with a larger one is held as Unreadable. */
-  maxDecodedBatchBytes: bytes.default(134_217_728),
+  maxDecodedBatchBytes: bytes.default(33_554_432),
 });
 
 export const postgresConfig = z.strictObject({

@@ -3,6 +3,7 @@ import { disks } from "./disks.ts";
 import { failover } from "./failover.ts";
 import type { Fault } from "./fault.ts";
 import { logs } from "./logs.ts";
+import { memory } from "./memory.ts";
 import { networks } from "./networks.ts";
 import { processes } from "./processes.ts";
 import { rivals } from "./rivals.ts";
@@ -20,6 +21,7 @@ const all = {
   ...networks,
   ...processes,
   ...logs,
+  ...memory,
   ...topics,
   ...brokers,
   ...unclean,

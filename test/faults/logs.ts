@@ -15,7 +15,7 @@ async function partitionAdded(world: World): Promise<void> {
   const { topics, producer } = world;
   await topics.addPartition();
   const partition = topics.partitions - 1;
-  const records = Array.from({ length: 50 }, () => ({ ...event(world, 200), partition }));
+  const records = Array.from({ length: 50 }, () => ({ ...eventOf(world, 200), partition }));
   await until("the new partition takes records", 30_000, async () => (await producer.send(records)).length > 0);
   world.say(`Partition ${partition} was added`);
   // Members look for new partitions every now and then only.
@@ -67,15 +67,15 @@ const MAX_BATCH_BYTES = 1_048_588;
 /** One byte more than an event may have is poison; one byte more than a topic takes is never acknowledged. */
 async function sizesAtTheLimits(world: World): Promise<void> {
   const { producer } = world;
-  const over = event(world, MAX_EVENT_BYTES + 1);
-  const sent = await producer.send([event(world, MAX_EVENT_BYTES), { ...over, id: undefined, kind: "Poison" }]);
+  const over = eventOf(world, MAX_EVENT_BYTES + 1);
+  const sent = await producer.send([eventOf(world, MAX_EVENT_BYTES), { ...over, id: undefined, kind: "Poison" }]);
   if (sent.length !== 2) throw new Error("Two records within the topic's limit were not acknowledged");
 
   // The largest dead letter there can be: nothing but the broker says where its limit is.
   let [taken, refused] = [MAX_BATCH_BYTES - 300, MAX_BATCH_BYTES];
   while (refused - taken > 1) {
     const size = (taken + refused) >>> 1;
-    const [acknowledged] = await producer.send([{ ...event(world, size), id: undefined, kind: "Poison" }]);
+    const [acknowledged] = await producer.send([{ ...eventOf(world, size), id: undefined, kind: "Poison" }]);
     if (acknowledged === undefined) refused = size;
     else taken = size;
   }
@@ -86,7 +86,7 @@ async function sizesAtTheLimits(world: World): Promise<void> {
 let made = 0;
 
 /** A valid event whose value has exactly so many bytes. */
-function event({ random }: World, bytes: number): SourceRecord {
+export function eventOf({ random }: World, bytes: number): SourceRecord {
   made += 1;
   const body = { source: "/services/sizes", type: "com.example.size", actor: 1, subject: 1 };
   const at = { ...body, id: `size-${made}-${random.hex(8)}`, time: "2026-10-01T00:00:00Z" };

@@ -3,6 +3,8 @@ import { Producer } from "@platformatic/kafka";
 import { type Acknowledged, type AcknowledgedFile, acknowledgedOf } from "./acknowledged.ts";
 import type { SourceRecord } from "./events.ts";
 
+export type Compression = "none" | "gzip" | "zstd" | "lz4" | "snappy";
+
 /** Sends to Kafka with acks=all and writes down what was acknowledged. */
 export class StreamProducer {
   readonly #bootstrapServers: string;
@@ -34,7 +36,7 @@ export class StreamProducer {
   }
 
   /** Resolves to what was acknowledged: nothing, where sending failed and so nothing is known of any of them. */
-  async send(records: readonly SourceRecord[]): Promise<Acknowledged[]> {
+  async send(records: readonly SourceRecord[], compression: Compression = "none"): Promise<Acknowledged[]> {
     const messages = records.map(({ partition, key, value, headers, timestamp }) => ({
       topic: this.#topic,
       partition,
@@ -45,7 +47,7 @@ export class StreamProducer {
       headers: new Map(headers.map(([name, text]) => [Buffer.from(name), text as Buffer])),
     }));
     const producer = this.#producer;
-    const sent = await producer.send({ messages: messages as never, acks: -1 }).catch(() => undefined);
+    const sent = await producer.send({ messages: messages as never, acks: -1, compression }).catch(() => undefined);
     if (sent === undefined) return this.#failed(records, producer);
     const { offsets = [] } = sent;
     const next = new Map(offsets.map(({ partition, offset }) => [partition, Number(offset)]));

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SinkConfigInput } from "../../sink/config.ts";
+import type { MemoryGroup } from "../faults/memory-group.ts";
 import type { Address } from "../faults/network.ts";
 import { type Proxy, startProxy } from "../faults/postgres-proxy.ts";
 import type { Sabotage } from "../faults/sabotage.ts";
@@ -16,6 +17,8 @@ export interface Sink {
   readonly pid: number;
   readonly proxy: Proxy;
   readonly running: boolean;
+  /** The most memory it ever had, of which the kernel knows: resident bytes; 0 once it has ended. */
+  readonly peakBytes: number;
   /** Stopped by SIGSTOP and not continued. */
   readonly frozen: boolean;
   freeze(): void;
@@ -34,18 +37,21 @@ export interface SinkOptions {
   readonly postgres: Address;
   readonly config: (proxyPort: number) => SinkConfigInput;
   readonly env?: Readonly<Record<string, string>>;
+  /** What its memory is limited by. Default nothing. */
+  readonly memory?: MemoryGroup | undefined;
 }
 
 const DRAIN_MS = 40_000;
 
-export async function startSink({ name, dir, postgres, config, env }: SinkOptions): Promise<Sink> {
+export async function startSink({ name, dir, postgres, config, env, memory }: SinkOptions): Promise<Sink> {
   const proxy = await startProxy(postgres);
   const file = join(dir, `${name}.json`);
   // YAML reads JSON.
   writeFileSync(file, JSON.stringify(config(proxy.port)), { mode: 0o600 });
   const logFile = join(dir, `${name}.log`);
   const log = openSync(logFile, "a");
-  const child = spawn(process.execPath, ["--import", sabotage, main, "consume"], {
+  const [command, ...args] = [...(memory?.enter ?? []), process.execPath, "--import", sabotage, main, "consume"];
+  const child = spawn(command ?? process.execPath, args, {
     env: { ...process.env, CONFIG_PATH: file, POD_NAME: name, NODE_OPTIONS: "", ...env },
     stdio: ["ignore", log, log, "ipc"],
   });
@@ -75,6 +81,11 @@ class SinkProcess implements Sink {
 
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get peakBytes(): number {
+    if (!this.running) return 0;
+    return 1_024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))?.[1] ?? 0);
   }
 
   get frozen(): boolean {

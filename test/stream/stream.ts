@@ -81,7 +81,7 @@ export async function runStream(options: StreamOptions): Promise<StreamResult> {
   const file = new AcknowledgedFile(join(dir, `${name}.acknowledged`));
   const producer = new StreamProducer(bootstrapServers, topics.source, file);
   const config = (proxyPort: number) => sinkConfig(options, topics, database, proxyPort);
-  const sinks = new SinkPool((sink) => startSink({ name: sink, dir, postgres, config }));
+  const sinks = new SinkPool((sink, memory) => startSink({ name: sink, dir, postgres, config, memory }));
   const hold = { poison: false };
   const records = withPoisonHeldBack(eventStream(new Random(seed), PARTITIONS), hold);
   const say = (message: string) =>

@@ -3,6 +3,7 @@ import type pg from "pg";
 import type { Kafka } from "../../hack/servers/kafka.ts";
 import type { KafkaProxy } from "../faults/kafka-proxy.ts";
 import type { LedgerServer } from "../faults/ledger-server.ts";
+import type { MemoryGroup } from "../faults/memory-group.ts";
 import type { SmallDisk } from "../faults/small-disk.ts";
 import type { LedgerDatabase } from "../support/ledger-database.ts";
 import type { SourceRecord } from "./events.ts";
@@ -117,13 +118,13 @@ export async function goesOn(world: World, withinMs = 60_000): Promise<number> {
 
 /** The sinks of one run: those that work, and one that is frozen now and then. */
 export class SinkPool {
-  readonly #start: (name: string) => Promise<Sink>;
+  readonly #start: (name: string, memory?: MemoryGroup) => Promise<Sink>;
   readonly #all: Sink[] = [];
   /** Sinks that ended by themselves: their names. None should. */
   readonly crashed: string[] = [];
   readonly #ending = new Set<Sink>();
 
-  constructor(start: (name: string) => Promise<Sink>) {
+  constructor(start: (name: string, memory?: MemoryGroup) => Promise<Sink>) {
     this.#start = start;
   }
 
@@ -134,14 +135,19 @@ export class SinkPool {
     return this.#all.filter((sink) => sink.running && !sink.frozen && !this.#ending.has(sink));
   }
 
-  async add(): Promise<Sink> {
-    const sink = await this.#start(`sink-${this.#all.length + 1}`);
+  async add(memory?: MemoryGroup): Promise<Sink> {
+    const sink = await this.#start(`sink-${this.#all.length + 1}`, memory);
     this.#all.push(sink);
     return sink;
   }
 
   async ensure(count: number): Promise<void> {
     while (this.working.length < count) await this.add();
+  }
+
+  /** It may end by itself from now on, as if it were killed. */
+  mayEnd(sink: Sink): void {
+    this.#ending.add(sink);
   }
 
   async kill(sink: Sink): Promise<void> {
