@@ -1,4 +1,11 @@
-import { buildProgram, type OperatorFlags, type PlanFlags, runProgram, type StandaloneFlags } from "./cli/program.ts";
+import {
+  buildProgram,
+  type CheckFlags,
+  type OperatorFlags,
+  type PlanFlags,
+  runProgram,
+  type StandaloneFlags,
+} from "./cli/program.ts";
 
 // `audit-pipeline get ... | head` closes our output early; that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -29,5 +36,6 @@ const planWith = async ({ filename, config, state }: PlanFlags) => {
   ]);
   return plan({ path: filename, config: configOf(config), stateDir: state, connect });
 };
-const program = buildProgram({ standalone, operator, planWith });
+const check = async (flags: CheckFlags) => (await import("./cli/run-check.ts")).runCheck(flags);
+const program = buildProgram({ standalone, operator, planWith, check });
 process.exitCode = await runProgram(program, process.argv);

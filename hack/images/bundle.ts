@@ -16,7 +16,7 @@ interface Program {
 const packages = ["kafkajs", "@platformatic/wasm-utils", "@platformatic/dynamic-buffer"];
 
 export const programs: readonly Program[] = [
-  { name: "operator", command: "audit-pipeline", files: ["crds/v1alpha1", "package.json"] },
+  { name: "operator", command: "audit-pipeline", files: ["crds/v1alpha1", "config/rbac", "package.json"] },
   { name: "sink", command: "audit-sink", files: ["package.json"] },
 ];
 

@@ -2,7 +2,9 @@ import { readFile } from "node:fs/promises";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { Planned } from "../dry-run/plan-resources.ts";
 import type { KubeFlags } from "../kubernetes/connect.ts";
+import { type Finding, hasFailed, renderFindings } from "./check.ts";
 import type { Client } from "./client.ts";
+import { crdTexts } from "./crds.ts";
 import { describe } from "./describe.ts";
 import { Failure } from "./failure.ts";
 import { get, getOne, notFound, oneKind, type Scope, type Target, targetOf } from "./get.ts";
@@ -42,10 +44,18 @@ export interface LongCommands {
   standalone(flags: StandaloneFlags): Promise<void>;
   operator(flags: OperatorFlags): Promise<void>;
   planWith(flags: PlanFlags): Promise<Planned>;
+  check(flags: CheckFlags): Promise<Finding[]>;
+}
+
+export interface CheckFlags extends PlaceFlags {
+  config?: string;
+  operatorNamespace?: string;
+  serviceAccount: string;
+  output: "table" | "json";
 }
 
 /** The command line of `audit-pipeline`. */
-export function buildProgram({ standalone, operator, planWith }: LongCommands): Command {
+export function buildProgram({ standalone, operator, planWith, check }: LongCommands): Command {
   const program = new Command("audit-pipeline")
     .description("Audit pipelines from Kafka to PostgreSQL: the operator and its command line")
     .showHelpAfterError("(--help shows the usage)")
@@ -144,6 +154,24 @@ export function buildProgram({ standalone, operator, planWith }: LongCommands): 
     });
 
   program
+    .command("check")
+    .description(
+      "look whether everything is there that the operator needs: definitions and rights in the cluster, back-ends",
+    )
+    .addOption(new Option("--config <file>", "the operator's configuration, for its back-ends").env("CONFIG_PATH"))
+    .option("--operator-namespace <namespace>", "where the operator runs; default the configuration's")
+    .option("--service-account <name>", "the operator's", "audit-pipeline-operator")
+    .addOption(new Option("-o, --output <format>", "how").choices(["table", "json"]).default("table"))
+    .addOption(placeOption())
+    .addOption(kubeconfigOption())
+    .addOption(contextOption())
+    .action(async (flags: CheckFlags) => {
+      const findings = await check(flags);
+      print(renderFindings(findings, flags.output));
+      if (hasFailed(findings)) throw new Failure("", 1);
+    });
+
+  program
     .command("crds")
     .description("print the CustomResourceDefinitions")
     .action(async () => print(await crds()));
@@ -224,9 +252,7 @@ async function remove(client: Client, { kinds, name }: Target, scope: Scope, wai
 }
 
 async function crds(): Promise<string> {
-  const folder = new URL("../../crds/v1alpha1/", import.meta.url);
-  const files = ["auditpipeline.io_audittopics.yaml", "auditpipeline.io_auditpipelines.yaml"];
-  const texts = await Promise.all(files.map((file) => readFile(new URL(file, folder), "utf8")));
+  const texts = await crdTexts();
   return texts.map((text) => (text.startsWith("---") ? text : `---\n${text}`)).join("");
 }
 
