@@ -38,7 +38,7 @@ generate: setup ## Rewrite the files that are generated from the schemas
 	@$(run) node test/tenancy/render.ts
 
 verify: generate lint ## Fail where a generated file is not as its source says, or a check of the code finds something
-	@git diff --exit-code -- crds docs || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }
+	@git diff --exit-code -- crds docs charts || { echo "Generated files differ. Commit what make generate wrote." >&2; exit 1; }
 
 servers-up: setup ## Start Kafka and PostgreSQL and leave them running; .servers/env says where
 	@$(run) node hack/servers/up.ts
@@ -60,6 +60,7 @@ cluster-down: ## Stop that cluster, and remove all of it
 
 e2e: setup images ## The operator on a real Kubernetes: the contract of its port, then an install and a pipeline by kubectl (as root)
 	@$(run) vitest run --config test/kubernetes/vitest.config.ts
+	@$(run) vitest run --config test/install/vitest.config.ts
 	@$(run) node hack/cluster/isolated.ts vitest run --config test/e2e/vitest.config.ts
 
 clean: ## Stop and remove everything this clone made, except the downloads it shares with others

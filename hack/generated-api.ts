@@ -2,16 +2,22 @@ import { stringify } from "yaml";
 import { definitions, type StructuralSchema } from "../crds/definition.ts";
 import { CONDITIONS, REASONS } from "../crds/v1alpha1/conditions.ts";
 import { ANNOTATION_MEANINGS, GROUP, VERSION } from "../crds/v1alpha1/shared.ts";
+import { generatedChart } from "./generated-chart.ts";
 
 const NOTICE = "Generated from crds/v1alpha1/*.ts by `make generate`: change those.";
 
-/** Path in the repository → text, for all that is made from the schemas. */
+/** Path in the repository → text, for all that is made from the schemas, and of the chart what it shares with config/. */
 export function generatedFiles(): Record<string, string> {
   const crds = definitions().map((crd) => [
     `crds/${VERSION}/${GROUP}_${crd.spec.names.plural}.yaml`,
     `# ${NOTICE}\n${stringify(crd, { version: "1.1", lineWidth: 0, aliasDuplicateObjects: false })}`,
   ]);
-  return { ...Object.fromEntries(crds), "docs/api.md": apiPage(), "docs/conditions.md": conditionsPage() };
+  return {
+    ...Object.fromEntries(crds),
+    ...generatedChart(),
+    "docs/api.md": apiPage(),
+    "docs/conditions.md": conditionsPage(),
+  };
 }
 
 function apiPage(): string {

@@ -1,36 +1,46 @@
+import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { stringify } from "yaml";
 import type { Cluster } from "../../hack/cluster/cluster.ts";
+import { tool } from "../../hack/cluster/tools.ts";
 import { images } from "../../hack/images/archives.ts";
 import { stateFolder } from "../../hack/servers/registry.ts";
 
+const runFile = promisify(execFile);
 const SYSTEM = "audit-pipeline-system";
-const base = resolve(import.meta.dirname, "../../config/default");
+const RELEASE = "audit-pipeline";
+const chart = resolve(import.meta.dirname, "../../charts/audit-pipeline");
+const NAMESPACE = {
+  ...{ apiVersion: "v1", kind: "Namespace" },
+  metadata: { name: SYSTEM, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
+};
 
-/** config/default with an overlay of this cluster's image, configuration and admin login; returns when it is available. */
+/** The chart with values for this cluster's images and servers; returns when helm says that it is ready. */
 export async function installOperator(cluster: Cluster): Promise<void> {
-  const overlay = join(stateFolder, "overlay");
-  mkdirSync(overlay, { recursive: true });
-  const [name = "", tag = ""] = images.operator.tag.split(/:(?=[^:]*$)/);
-  const write = (file: string, content: unknown) => writeFileSync(join(overlay, file), stringify(content));
-  write("config.yaml", configuration(cluster));
-  write("postgres.yaml", { username: cluster.postgres.admin.user, password: cluster.postgres.admin.password });
-  write("kustomization.yaml", {
-    ...{ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", namespace: SYSTEM },
-    resources: [relative(overlay, base)],
-    images: [{ name: "audit-pipeline-operator", newName: name, newTag: tag }],
-    configMapGenerator: [{ name: "audit-pipeline-operator", files: ["config.yaml"] }],
-    secretGenerator: [{ name: "audit-pipeline-backends", files: ["postgres.yaml"] }],
+  const { kubectl, postgres } = cluster;
+  const file = join(stateFolder, "values.yaml");
+  mkdirSync(stateFolder, { recursive: true });
+  writeFileSync(file, stringify(values(cluster)));
+  await kubectl(["apply", "-f", "-"], stringify(NAMESPACE));
+  const stringData = { username: postgres.admin.user, password: postgres.admin.password };
+  const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "audit-postgres-admin" }, stringData };
+  await kubectl(["-n", SYSTEM, "apply", "-f", "-"], stringify(secret));
+  const options = ["--values", file, "--wait", "--timeout", "120s"];
+  await helm(cluster.plane.kubeconfig, "install", RELEASE, chart, ...options).catch(async (error: unknown) => {
+    throw new Error(`The operator did not become available:\n${await explain(cluster)}`, { cause: error });
   });
-  const { kubectl } = cluster;
-  await kubectl(["apply", "--server-side", "-k", overlay]);
-  await kubectl(["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"]);
-  await kubectl(["-n", SYSTEM, "rollout", "status", "deployment/audit-pipeline-operator", "--timeout=120s"]).catch(
-    async (error: unknown) => {
-      throw new Error(`The operator did not become available:\n${await explain(cluster)}`, { cause: error });
-    },
-  );
+}
+
+/** As a platform team does it at the end. */
+export const uninstallOperator = (kubeconfig: string) => helm(kubeconfig, "uninstall", RELEASE, "--wait");
+
+async function helm(kubeconfig: string, ...args: string[]): Promise<void> {
+  const home = join(stateFolder, "helm");
+  const folders = { HELM_CACHE_HOME: home, HELM_CONFIG_HOME: home, HELM_DATA_HOME: home };
+  const env = { ...process.env, ...folders, KUBECONFIG: kubeconfig };
+  await runFile(await tool("helm"), [...args, "--namespace", SYSTEM], { env });
 }
 
 /** What a person would look at next. */
@@ -43,15 +53,20 @@ async function explain({ kubectl }: Cluster): Promise<string> {
   return (await Promise.all(answers)).join("\n");
 }
 
-const configuration = ({ kafka, postgres }: Cluster) => ({
-  sink: { image: images.sink.tag },
-  backends: {
-    kafka: [{ name: "default", bootstrapServers: [kafka.bootstrapServers] }],
-    postgres: [
-      {
-        ...{ name: "default", host: postgres.host, port: postgres.port, sslMode: "Disable" },
-        adminSecretFile: "/etc/audit-pipeline-backends/postgres.yaml",
-      },
-    ],
-  },
-});
+function values({ kafka, postgres }: Cluster) {
+  const { host, port } = postgres;
+  const adminSecretRef = { name: "audit-postgres-admin" };
+  return {
+    image: imageOf(images.operator.tag),
+    sinkImage: imageOf(images.sink.tag),
+    backends: {
+      kafka: { default: { bootstrapServers: [kafka.bootstrapServers] } },
+      postgres: { default: { host, port, sslMode: "Disable", adminSecretRef } },
+    },
+  };
+}
+
+function imageOf(reference: string) {
+  const [repository = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
+  return { repository, tag };
+}

@@ -4,6 +4,7 @@ import { demoEvents, producerLine } from "../../hack/demo/events.ts";
 import { kafkaTools } from "../../hack/demo/kafka-tools.ts";
 import { type Ledger, openLedger } from "../../hack/demo/ledger.ts";
 import { refusals } from "./audit-log.ts";
+import { uninstallOperator } from "./install.ts";
 
 const { kubeconfig, auditLog, bootstrapServers, postgresUrl } = inject("cluster");
 const kubectl = kubectlOf(kubeconfig);
@@ -58,4 +59,26 @@ it("goes when it is deleted, and leaves what the policies keep, and a receipt", 
 
 it("was refused nothing by the API server", () => {
   expect(refusals(auditLog, "system:serviceaccount:audit-pipeline-system:audit-pipeline-operator")).toEqual([]);
+});
+
+it("is uninstalled by helm, and leaves the definitions and the receipts", async () => {
+  await uninstallOperator(kubeconfig);
+  const crds = await kubectl(["get", "crd", "-o", "name"]);
+  expect(crds.match(/[a-z]+\.auditpipeline\.io/g)).toEqual([
+    "auditpipelines.auditpipeline.io",
+    "audittopics.auditpipeline.io",
+  ]);
+  const left = await kubectl([
+    "-n",
+    "audit-pipeline-system",
+    "get",
+    "deployments,roles,rolebindings,configmaps",
+    "-o",
+    "name",
+  ]);
+  expect(left.trim().split("\n")).toEqual([
+    "configmap/kube-root-ca.crt",
+    "configmap/receipt.team-a.payments",
+    "configmap/receipt.team-a.payments.audittopic",
+  ]);
 });
