@@ -107,4 +107,20 @@ describe("rendering", () => {
     expect(text).toContain("Ready=True Succeeded: Fine (the latest change has not been looked at yet)");
     expect(text).toMatch(/Ready +True +Succeeded +5s +Fine/);
   });
+
+  test("a pipeline's status shows its components with pods, lag and place; what is unknown is not 0", () => {
+    const partitions = { first: "2026-01", last: "2026-04", nextDrop: "2033-02-01" };
+    const ledger = { name: "ledger", ready: true, replicas: 2, readyReplicas: 1, lag: 12 };
+    const status = {
+      conditions: [ready("True")],
+      topic: { topicName: "team-a.payments" },
+      sinks: [{ ...ledger, postgres: { database: "payments", schema: "audit", partitions } }, { name: "second" }],
+    };
+    const text = renderStatus({ ...object(status), kind: "AuditPipeline" }, 0);
+    expect(text).toMatch(/^COMPONENT +READY +PODS +LAG +WHERE$/m);
+    expect(text).toMatch(/^topic +Unknown +team-a\.payments$/m);
+    const where = "payments\\.audit, months 2026-01 to 2026-04, next dropped 2033-02-01";
+    expect(text).toMatch(new RegExp(`^sink ledger +True +1/2 +12 +${where}$`, "m"));
+    expect(text).toMatch(/^sink second +Unknown +unknown$/m);
+  });
 });

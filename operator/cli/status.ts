@@ -1,6 +1,8 @@
 import { stringify } from "yaml";
+import type { AuditPipelineStatus } from "../../crds/v1alpha1/pipeline-status.ts";
 import type { KubeObject } from "../runtime/object-store.ts";
 import { since } from "./columns.ts";
+import { renderComponents } from "./components.ts";
 import { renderTable } from "./output.ts";
 
 interface Condition {
@@ -16,8 +18,13 @@ interface Status extends Record<string, unknown> {
   conditions?: Condition[];
 }
 
-/** `status NAME`: the verdict in one line, then each condition, then the facts. Pure. */
+/**
+ * `status NAME`: the verdict in one line, a pipeline's components with their lag, then each condition; of a topic the facts.
+ * What else a pipeline's status holds is for `describe`. Pure.
+ */
 export function renderStatus(object: KubeObject, now: number): string {
+  const { status } = object as { status?: AuditPipelineStatus };
+  const components = object.kind === "AuditPipeline" && status !== undefined ? `${renderComponents(status)}\n` : "";
   const { kind, metadata } = object;
   const { conditions = [], observedGeneration, ...facts } = (object as { status?: Status }).status ?? {};
   const ready = conditions.find(({ type }) => type === "Ready");
@@ -28,6 +35,6 @@ export function renderStatus(object: KubeObject, now: number): string {
   ]);
   const table = renderTable([["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"], ...rows]);
   const deleting = metadata.deletionTimestamp === undefined ? "" : `Deleting since ${metadata.deletionTimestamp}\n`;
-  const body = Object.keys(facts).length === 0 ? "" : `\n${stringify(facts, { lineWidth: 0 })}`;
-  return `${kind} ${metadata.namespace}/${metadata.name}: ${verdict}${seen}\n${deleting}\n${table}${body}`;
+  const body = components !== "" || Object.keys(facts).length === 0 ? "" : `\n${stringify(facts, { lineWidth: 0 })}`;
+  return `${kind} ${metadata.namespace}/${metadata.name}: ${verdict}${seen}\n${deleting}\n${components}${table}${body}`;
 }
