@@ -31,13 +31,6 @@ const lowerIsBetter = (values: readonly number[]): MedianAndWorst => ({
 
 /** What a run found, as it is printed and as JSON. A ratio is that of two figures of one round. */
 export function summary(settings: Settings, { rounds, flat, paced }: Results) {
-  const ratioTo = (name: LimitName) => higherIsBetter(rounds.map(({ sink, limits }) => sink.rate / limits[name].rate));
-  const sinks = rounds.map(({ sink }) => sink);
-  const perMillion = (cpu: number) => (cpu / settings.events) * 1e6;
-  const limitOf = (name: LimitName) => ({
-    rate: medianOf(rounds.map(({ limits }) => limits[name].rate)),
-    serverCpuPerMillion: medianOf(rounds.map(({ limits }) => perMillion(limits[name].serverCpu))),
-  });
   return {
     bench: "sink",
     at: new Date().toISOString(),
@@ -49,12 +42,7 @@ export function summary(settings: Settings, { rounds, flat, paced }: Results) {
     },
     node: process.version,
     settings,
-    ratios: { "direct-copy": ratioTo("direct-copy"), staged: ratioTo("staged") },
-    rate: higherIsBetter(sinks.map(({ rate }) => rate)),
-    limits: { "direct-copy": limitOf("direct-copy"), staged: limitOf("staged") },
-    cpuSecondsPerMillion: lowerIsBetter(sinks.map((sink) => sink.cpuPerMillion)),
-    serverCpuPerMillion: lowerIsBetter(sinks.map((sink) => perMillion(sink.serverCpu))),
-    peakResidentMb: lowerIsBetter(sinks.map((sink) => sink.peakMb)),
+    compared: rounds.length === 0 ? undefined : comparison(settings, rounds),
     flat: flat && {
       events: settings.millions * 1e6,
       rate: flat.rate,
@@ -69,11 +57,29 @@ export function summary(settings: Settings, { rounds, flat, paced }: Results) {
       transactions: paced.transactions,
       directCopyMs: paced.directCopy,
     },
-    ...total([...sinks, ...[flat, paced].filter((phase) => phase !== undefined)]),
+    ...total([...rounds.map(({ sink }) => sink), ...[flat, paced].filter((phase) => phase !== undefined)]),
   };
 }
 
 export type Summary = ReturnType<typeof summary>;
+
+function comparison(settings: Settings, rounds: readonly Round[]) {
+  const ratioTo = (name: LimitName) => higherIsBetter(rounds.map(({ sink, limits }) => sink.rate / limits[name].rate));
+  const sinks = rounds.map(({ sink }) => sink);
+  const perMillion = (cpu: number) => (cpu / settings.events) * 1e6;
+  const limitOf = (name: LimitName) => ({
+    rate: medianOf(rounds.map(({ limits }) => limits[name].rate)),
+    serverCpuPerMillion: medianOf(rounds.map(({ limits }) => perMillion(limits[name].serverCpu))),
+  });
+  return {
+    ratios: { "direct-copy": ratioTo("direct-copy"), staged: ratioTo("staged") },
+    rate: higherIsBetter(sinks.map(({ rate }) => rate)),
+    limits: { "direct-copy": limitOf("direct-copy"), staged: limitOf("staged") },
+    cpuSecondsPerMillion: lowerIsBetter(sinks.map((sink) => sink.cpuPerMillion)),
+    serverCpuPerMillion: lowerIsBetter(sinks.map((sink) => perMillion(sink.serverCpu))),
+    peakResidentMb: lowerIsBetter(sinks.map((sink) => sink.peakMb)),
+  };
+}
 
 /** Resident memory in the second quarter and in the last one: where it is flat they are alike. */
 function flatness(samples: readonly Sample[]) {
@@ -94,18 +100,9 @@ const inMs = (found: Percentiles) =>
     .join(", ");
 
 export function print(found: Summary): void {
-  const { ratios, rate, limits, cpuSecondsPerMillion, serverCpuPerMillion, peakResidentMb, flat, paced } = found;
-  const both = ({ median, worst }: MedianAndWorst, digits: number) =>
-    `${median.toFixed(digits)} (worst ${worst.toFixed(digits)})`;
+  const { compared, flat, paced } = found;
   const lines = [
-    `sink: ${both(rate, 0)} rows/s`,
-    ...Object.entries(limits).map(([name, limit]) => `${name}: ${limit.rate.toFixed(0)} rows/s`),
-    ...Object.entries(ratios).map(([name, { worst }]) => `worst ratio to ${name}: ${worst.toFixed(2)}`),
-    `CPU of the sink: ${both(cpuSecondsPerMillion, 1)} s per million events`,
-    `CPU of its backend: ${both(serverCpuPerMillion, 1)} s per million; ${Object.entries(limits)
-      .map(([name, limit]) => `${name} ${limit.serverCpuPerMillion.toFixed(1)}`)
-      .join(", ")}`,
-    `resident memory of the sink, peak: ${both(peakResidentMb, 0)} MB`,
+    ...(compared === undefined ? [] : comparisonLines(compared)),
     ...(flat === undefined
       ? []
       : [
@@ -120,8 +117,24 @@ export function print(found: Summary): void {
           `direct COPY of the same ${paced.transactions} transactions, each when it was due: ${inMs(paced.directCopyMs)}`,
         ]),
     `lost ${found.lost}, doubled ${found.doubled}, altered ${found.altered}`,
-    ...Object.entries(ratios).map(([name, { median }]) => `ratio to ${name}: ${median.toFixed(2)}`),
+    ...Object.entries(compared?.ratios ?? {}).map(([name, { median }]) => `ratio to ${name}: ${median.toFixed(2)}`),
     `BENCH ${JSON.stringify(found, (_, value: unknown) => (typeof value === "number" ? Number(value.toPrecision(5)) : value))}`,
   ];
   console.log(lines.join("\n"));
+}
+
+function comparisonLines(compared: ReturnType<typeof comparison>): string[] {
+  const { ratios, rate, limits, cpuSecondsPerMillion, serverCpuPerMillion, peakResidentMb } = compared;
+  const both = ({ median, worst }: MedianAndWorst, digits: number) =>
+    `${median.toFixed(digits)} (worst ${worst.toFixed(digits)})`;
+  return [
+    `sink: ${both(rate, 0)} rows/s`,
+    ...Object.entries(limits).map(([name, limit]) => `${name}: ${limit.rate.toFixed(0)} rows/s`),
+    ...Object.entries(ratios).map(([name, { worst }]) => `worst ratio to ${name}: ${worst.toFixed(2)}`),
+    `CPU of the sink: ${both(cpuSecondsPerMillion, 1)} s per million events`,
+    `CPU of its backend: ${both(serverCpuPerMillion, 1)} s per million; ${Object.entries(limits)
+      .map(([name, limit]) => `${name} ${limit.serverCpuPerMillion.toFixed(1)}`)
+      .join(", ")}`,
+    `resident memory of the sink, peak: ${both(peakResidentMb, 0)} MB`,
+  ];
 }
