@@ -99,9 +99,12 @@ function bytesOf(item: Item): number {
   return (key?.length ?? 0) + (value?.length ?? 0) + headerBytes(item.record) + 256;
 }
 
+/** Of a header's two buffers and the array of both, beside what is in them. */
+const HEADER_BYTES = 200;
+
 function headerBytes({ headers }: LogRecord): number {
   let bytes = 0;
-  for (const [key, value] of headers) bytes += key.length + (value?.length ?? 0) + 8;
+  for (const [key, value] of headers) bytes += key.length + (value?.length ?? 0) + HEADER_BYTES;
   return bytes;
 }
 

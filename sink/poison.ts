@@ -59,7 +59,7 @@ async function holdForMonth(to: Isolation, { partition, position }: PartitionIte
 
 async function deadLetter(to: Isolation, part: PartitionItems, item: EventItem, error: StoreError): Promise<Outcome> {
   const { partition, position } = part;
-  if (!to.rejections.reject()) return held(position, "StoreRejectsTooMuch");
+  if (!to.rejections.allowsOneMore) return held(position, "StoreRejectsTooMuch");
   if (!to.deadLettersEnabled) return held(position, "DeadLettersDisabled");
 
   const { event, offset, recordedAtMs, leaderEpoch } = item;
@@ -77,6 +77,7 @@ async function deadLetter(to: Isolation, part: PartitionItems, item: EventItem, 
     to.log.error({ err: failure, partition, offset }, "Dead-letter topic did not acknowledge");
     return held(position, holdReasonOf(failure));
   }
+  to.rejections.reject();
   return to.write(part, [letter]);
 }
 

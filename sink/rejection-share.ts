@@ -16,12 +16,15 @@ export class RejectionShare {
     this.#age();
   }
 
-  /** Counts one more; false: too many. */
-  reject(): boolean {
-    if (this.#rejected >= FREE && this.#rejected + 1 > (this.#accepted + this.#rejected + 1) * MAX_SHARE) return false;
+  /** Whether one more would still be the event's own fault. */
+  get allowsOneMore(): boolean {
+    return this.#rejected < FREE || this.#rejected + 1 <= (this.#accepted + this.#rejected + 1) * MAX_SHARE;
+  }
+
+  /** One event, once, however often it was tried: when its dead letter is acknowledged. */
+  reject(): void {
     this.#rejected += 1;
     this.#age();
-    return true;
   }
 
   #age(): void {

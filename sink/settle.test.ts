@@ -212,6 +212,21 @@ describe("a record that the store refuses", () => {
     expect(sent.length).toBe(10);
   });
 
+  test("is one refused event, however often its dead letter has to be tried", async () => {
+    let isUp = false;
+    const { settler, claimed, ledger } = setUp({
+      send: async () => (isUp ? undefined : Promise.reject(new Error("no leader"))),
+    });
+    ledger.refuse = (plan) => (plan.stored.length > 0 ? poison : undefined);
+    const part = await claimed(0, events(1));
+    for (let tries = 0; tries < 30; tries++) {
+      const outcomes = await settler.settle([part], never);
+      expect(outcomes.get(0)).toMatchObject({ kind: "Held", reason: "DeadLetterTopicUnavailable" });
+    }
+    isUp = true;
+    expect((await settler.settle([part], never)).get(0)).toMatchObject({ kind: "Advanced" });
+  });
+
   test("holds its partition alone for a month that is missing, after what comes before it", async () => {
     const { settler, claimed, ledger, offsets } = setUp();
     const late = eventItem(2, randomUUID(), "", { recordedAtMs: Date.parse("2027-03-31T23:59:59.999Z") });

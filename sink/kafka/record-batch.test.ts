@@ -189,6 +189,35 @@ describe("decodeRecords", () => {
     expect(() => decodeRecords({ records, aborted: [] }, 0n, reader)).toThrow("do not add up");
   });
 
+  // Kafka 4.3 takes each of these from a producer as they stand; compressed, it refuses them.
+  test.each([{ deltas: [0, 0] }, { deltas: [1, 0] }, { deltas: [0, 100] }, { deltas: [-5, 1] }, { deltas: [0, 2, 1] }])(
+    "refuses records at offsets $deltas, that no two readers would count alike",
+    ({ deltas }) => {
+      const batch = named(...deltas.map(() => "x"));
+      // Of so short a record all lengths are one byte: its own, attributes, time, and then the delta.
+      const recordLength = (batch.length - 61) / deltas.length;
+      const zigzag = (n: number) => (n << 1) ^ (n >> 31);
+      const written = deltas.flatMap((delta, i) => {
+        const record = batch.subarray(61 + i * recordLength, 61 + (i + 1) * recordLength);
+        const bytes = zigzag(delta) < 0x80 ? [zigzag(delta)] : [(zigzag(delta) & 0x7f) | 0x80, zigzag(delta) >>> 7];
+        const body = Buffer.concat([record.subarray(1, 3), Buffer.from(bytes), record.subarray(4)]);
+        return [Buffer.from([zigzag(body.length)]), body];
+      });
+      const records = changed(Buffer.concat([batch.subarray(0, 61), ...written]), (copy) =>
+        copy.writeInt32BE(copy.length - 12, 8),
+      );
+      expect(() => decodeRecords({ records, aborted: [] }, 0n, reader)).toThrow(/offset delta -?\d+ is out of order/);
+    },
+  );
+
+  test("refuses a batch of more headers than memory has room for, however few bytes they take", () => {
+    const headers = Array.from({ length: 1_000 }, (): [Buffer, null] => [Buffer.alloc(0), null]);
+    const records = plain([{ key: null, value: null, headers }]);
+    const limits = { batchBytes: 100_000, answerBytes: 1e9 };
+    expect(() => decodeRecords({ records, aborted: [] }, 0n, reader, limits)).toThrow("its headers are more");
+    expect(decodeRecords({ records, aborted: [] }, 0n, reader).bytes).toBeGreaterThan(150_000);
+  });
+
   test("names the format it cannot read", () => {
     const records = changed(named("a"), (copy) => copy.writeInt8(1, 16));
     expect(() => decodeRecords({ records, aborted: [] }, 0n, reader)).toThrow("message format 1");

@@ -37,6 +37,9 @@ export const defaultBatchBytes = 128 * 1024 * 1024;
 const noLimits: DecodeLimits = { batchBytes: defaultBatchBytes, answerBytes: Number.POSITIVE_INFINITY };
 /** Of memory, beside its bytes: a batch of a million empty records is small as well. */
 const recordBytes = 200;
+/** The same for a header, beyond those that any record may have: a batch of millions of empty ones is a few kilobytes. */
+const headerBytes = 200;
+const freeHeaders = 16;
 
 /** Offsets of a record batch's fields: https://kafka.apache.org/documentation/#recordbatch */
 const at = {
@@ -169,14 +172,26 @@ function readBatch(batch: Buffer, position: bigint, reader: BatchReader, maxByte
   const room = maxBytes - count * recordBytes;
   if (room < 0) bad(batch, `it has ${count} records, more than fit into the ${maxBytes} bytes a batch may take`);
   const cursor = contentOf(batch, attributes & attributeBits.codec, room, reader);
+  const lastDelta = batch.readInt32BE(at.lastOffsetDelta);
+  const maxHeaderBytes = room - cursor.buffer.length;
+  let takenByHeaders = 0;
+  let previousDelta = -1;
   for (let left = count; left > 0; left--) {
     cursor.record(batch);
-    const offset = baseOffset + BigInt(cursor.offsetDelta);
+    const delta = cursor.offsetDelta;
+    // The broker looks at them in compressed batches only, and takes others as they come.
+    if (delta <= previousDelta || delta > lastDelta) bad(batch, `a record's offset delta ${delta} is out of order`);
+    previousDelta = delta;
+    takenByHeaders += Math.max(0, cursor.headerCount - freeHeaders) * headerBytes;
+    if (takenByHeaders > 0 && takenByHeaders > maxHeaderBytes) {
+      bad(batch, `its headers are more than fit into the ${maxBytes} bytes a batch may take`);
+    }
+    const offset = baseOffset + BigInt(delta);
     if (offset < position) continue;
     const timestamp = appendTime ? maxTimestamp : baseTimestamp + BigInt(cursor.timestampDelta);
     into.push(new BatchRecord(offset, timestamp, appendTime, cursor));
   }
-  return cursor.buffer.length + count * recordBytes;
+  return cursor.buffer.length + count * recordBytes + takenByHeaders;
 }
 
 function contentOf(batch: Buffer, codecBits: number, maxBytes: number, reader: BatchReader): Cursor {
@@ -277,6 +292,7 @@ class Cursor {
   valueAt = 0;
   valueLength = 0;
   headersAt = 0;
+  headerCount = 0;
 
   constructor(buffer: Buffer, position: number) {
     this.buffer = buffer;
@@ -297,6 +313,7 @@ class Cursor {
     this.valueAt = this.#skip(this.valueLength);
     this.headersAt = this.position;
     let headers = this.varint();
+    this.headerCount = headers;
     for (; headers > 0 && this.position < end; headers--) {
       this.#skip(this.varint());
       this.#skip(this.varint());

@@ -31,9 +31,23 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a ledger put back is found out by a write alone",
     file: "sink/consume.ts",
-    search: "if (this.#isToCompare()) await this.#compare();",
+    search: "else if (this.#isToCompare()) void this.#inTurn(() => this.#compare());",
     replace: "",
     tests: ["sink/consume.test.ts"],
+  },
+  {
+    name: "a record's offset is taken as its producer wrote it",
+    file: "sink/kafka/record-batch.ts",
+    search: "if (delta <= previousDelta || delta > lastDelta) bad",
+    replace: "if (delta < -1e9) bad",
+    tests: ["sink/kafka/record-batch.test.ts"],
+  },
+  {
+    name: "a rejected event counts again whenever its dead letter is tried again",
+    file: "sink/poison.ts",
+    search: "if (!to.rejections.allowsOneMore) return",
+    replace: "to.rejections.reject();\n  if (!to.rejections.allowsOneMore) return",
+    tests: ["sink/settle.test.ts"],
   },
   {
     name: "commit past a gap: what was fetched is committed, not what is settled",
