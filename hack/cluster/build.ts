@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cacheFolder, installOnce } from "../servers/cache.ts";
+import { ensureGo } from "./prerequisites.ts";
 
 /** What a cluster is made of, and the Go package of each: all from the module proxy, none from a download site. */
 const components = {
@@ -38,6 +39,7 @@ export async function component(name: Component): Promise<string> {
 }
 
 async function build(name: Component, output: string): Promise<void> {
+  ensureGo();
   const [major = "", minor = ""] = kubernetesVersion.slice(1).split(".");
   const stamp = { gitVersion: kubernetesVersion, gitMajor: major, gitMinor: minor, gitTreeState: "clean" };
   const stamps = Object.entries(stamp).map(([field, value]) => `-X k8s.io/component-base/version.${field}=${value}`);

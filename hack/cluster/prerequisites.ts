@@ -36,8 +36,13 @@ export async function ensurePrerequisites(): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error("A cluster of its own needs root, for namespaces and containers. Run it as root, or by sudo");
   }
-  if (!isThere("go")) throw new Error("Missing: go (1.24 or newer)\n  fix: apt install golang, or https://go.dev/dl");
+  ensureGo();
   await ensurePrograms(...Object.keys(programs));
+}
+
+/** @throws an error that says what is missing and what to do */
+export function ensureGo(): void {
+  if (!isThere("go")) throw new Error("Missing: go (1.24 or newer)\n  fix: apt install golang, or https://go.dev/dl");
 }
 
 /** As `ensurePrerequisites`, for some of the programs. */
@@ -46,9 +51,11 @@ export async function ensurePrograms(...needed: readonly string[]): Promise<void
   if (packages.length === 0) return;
   if (process.getuid?.() === 0 && isThere("apt-get")) {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    const options = ["install", "-y", "--no-install-recommends", ...packages];
-    await withProgress(`Installing ${packages.join(", ")} with apt-get`, () => run("apt-get", options, { env })).catch(
-      (error: unknown) => console.error(error instanceof Error ? error.message : error),
+    const install = () => run("apt-get", ["install", "-y", "--no-install-recommends", ...packages], { env });
+    // A machine that never asked knows of no package, and one that asked long ago of old ones.
+    const installed = install().catch(() => run("apt-get", ["update"], { env }).then(install));
+    await withProgress(`Installing ${packages.join(", ")} with apt-get`, () => installed).catch((error: unknown) =>
+      console.error(error instanceof Error ? error.message : error),
     );
   }
   const left = packagesOf(needed);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { cacheFolder, installOnce } from "../servers/cache.ts";
 import { run, withProgress } from "../servers/run.ts";
+import { ensureGo } from "./prerequisites.ts";
 
 /** Programs that speak to a cluster from outside: the Go package of each, and its release. */
 const tools = {
@@ -11,12 +12,13 @@ const tools = {
 export async function tool(name: keyof typeof tools): Promise<string> {
   const { package: path, version } = tools[name];
   const folder = join(cacheFolder(), `${name}-${version}`);
-  await installOnce(folder, (temporary) =>
-    withProgress(`Building ${name} ${version}`, async () => {
+  await installOnce(folder, (temporary) => {
+    ensureGo();
+    return withProgress(`Building ${name} ${version}`, async () => {
       const env = { ...process.env, CGO_ENABLED: "0", GOFLAGS: "", GOWORK: "off", GOBIN: temporary };
       await run("go", ["install", "-trimpath", "-ldflags", "-s -w", `${path}@${version}`], { env });
-    }),
-  );
+    });
+  });
   return join(folder, name);
 }
 
