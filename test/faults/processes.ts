@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Sink } from "../stream/sinks.ts";
 import { goesOn, SESSION_TIMEOUT_MS, until, type World } from "../stream/world.ts";
@@ -102,7 +103,16 @@ async function eventLoopStalled(world: World): Promise<void> {
   await goesOn(world);
 }
 
-const limitFiles = (pid: number, soft: number) => execFileSync("prlimit", ["--pid", String(pid), `--nofile=${soft}:`]);
+/** False: it has ended, as another fault at the same time may have it. */
+function limitFiles(sink: Sink, soft: number): boolean {
+  try {
+    execFileSync("prlimit", ["--pid", String(sink.pid), `--nofile=${soft}:`], { stdio: "ignore" });
+    return true;
+  } catch (error) {
+    if (sink.running && existsSync(`/proc/${sink.pid}`)) throw error;
+    return false;
+  }
+}
 
 function prlimitUnavailable(): string | undefined {
   try {
@@ -116,14 +126,14 @@ function prlimitUnavailable(): string | undefined {
 /** What is open stays open and nothing new can be: connections that break cannot be made again. */
 async function filesExhausted(world: World): Promise<void> {
   world.churn.mode = "None";
-  const { working } = world.sinks;
-  for (const { pid, proxy } of working) {
-    limitFiles(pid, 3);
-    proxy.network.cut();
-  }
+  // One that still loads its modules would end, and be started again: a kill, and those are another fault.
+  const begun = () => world.sinks.working.filter((sink) => sink.log().includes("Claimed partition"));
+  await until("a sink has begun", 30_000, () => begun().length > 0);
+  const limited = begun().filter((sink) => limitFiles(sink, 3));
+  for (const { proxy } of limited) proxy.network.cut();
   await sleep(world.doses.outageMs);
-  const refused = working.filter((sink) => sink.log().includes("EMFILE"));
-  for (const { pid } of working) limitFiles(pid, 1_024);
+  const refused = limited.filter((sink) => sink.log().includes("EMFILE"));
+  for (const sink of limited) limitFiles(sink, 1_024);
   if (refused.length === 0) throw new Error("No sink ran out of files");
   world.say(`${refused.length} sinks had no file left to connect with`);
   await goesOn(world);
