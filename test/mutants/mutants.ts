@@ -382,6 +382,14 @@ export const mutants: readonly Mutant[] = [
     tests: ["test/sweep/pivotal.test.ts"],
   },
   {
+    name: "a workload is taken over because its name fits",
+    file: "operator/controllers/sink-workload.ts",
+    search: "if (found !== undefined && !isOwned(pipeline, found) && !isOf(pipeline, sink, found)) {",
+    replace:
+      "if (found === undefined && isOwned(pipeline, object as never) && !isOf(pipeline, sink, object as never)) {",
+    tests: ["test/operator/lifecycle.test.ts"],
+  },
+  {
     name: "a spec that is not valid holds its resource for ever",
     file: "operator/controllers/audit-pipeline.ts",
     search: "teardownPipeline(await salvagedPipeline(pipeline, tools), tools, deps)",

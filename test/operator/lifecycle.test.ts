@@ -276,6 +276,38 @@ describe("what is not ours", () => {
   });
 });
 
+test("a Deployment of a sink's name that somebody else made stays theirs, and is named until it is gone", async () => {
+  const namespace = newNamespace();
+  const theirs = { kind: "Deployment", namespace, name: "audit-ledger" };
+  const template = { metadata: { labels: { app: "theirs" } }, spec: { containers: [{ name: "a", image: "theirs" }] } };
+  await operator.store.apply(
+    {
+      ...{ apiVersion: "apps/v1", kind: "Deployment", metadata: { namespace, name: theirs.name } },
+      spec: { replicas: 0, selector: { matchLabels: template.metadata.labels }, template },
+    },
+    { fieldManager: "somebody" },
+  );
+  const before = await operator.store.get<KubeObject & { spec: unknown }>(theirs);
+
+  const spec = { topic: { template: { partitions: 1 } }, workload: { replicas: 0 }, sinks: [ledgerSink()] };
+  await apply(operator.store, "AuditPipeline", "audit", namespace, spec);
+  const pipeline = await until<AuditPipeline>(
+    operator.store,
+    pipelineRef(namespace),
+    (found) => conditionOf(found, "WorkloadsReady")?.reason === "WorkloadConflict",
+  );
+  expect(conditionOf(pipeline, "WorkloadsReady")?.message).toContain("Deployment audit-ledger exists");
+  expect(await operator.store.get(theirs)).toMatchObject({
+    metadata: { uid: before?.metadata.uid, generation: 1 },
+    spec: before?.spec,
+  });
+
+  await operator.store.delete(theirs);
+  await apply(operator.store, "AuditPipeline", "audit", namespace, spec, { "auditpipeline.io/reconcile-at": "1" });
+  await ready(namespace);
+  await remove(namespace);
+});
+
 test("a server that is away is named, and other pipelines go on (PostgreSQL 15 beside a dead port)", async () => {
   const away = await startOperator({ kafka, postgres: { ...postgres15, port: 1 } });
   const well = await startOperator({ kafka, postgres: postgres15 });
