@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
 const boot = async () => (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-const leave = async (holder: object) => writeFile(join(dir, "lock"), JSON.stringify(holder));
+const leave = async (holder: object, name = "lock") => writeFile(join(dir, name), JSON.stringify(holder));
 
 describe("lockState", () => {
   test("a held folder is refused with the pid of its holder, and free again after the release", async () => {
@@ -26,11 +26,19 @@ describe("lockState", () => {
     await (await lockState(dir))();
   });
 
-  test("of many that come at once exactly one gets it, also when a dead one left its lock", async () => {
-    await leave({ pid: 1, start: "0", boot: await boot() });
-    const results = await Promise.allSettled(Array.from({ length: 10 }, () => lockState(dir)));
-    expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
-    for (const result of results) if (result.status === "rejected") expect(result.reason).toBeInstanceOf(LockedError);
+  test.for([
+    { name: "its lock", left: ["lock"] },
+    { name: "its lock and a taking over begun", left: ["lock", "lock.takeover"] },
+  ])("of many that come at once exactly one gets it, also when a dead one left $name", async ({ left }) => {
+    for (let round = 0; round < 20; round += 1) {
+      for (const name of left) await leave({ pid: 1, start: "0", boot: await boot() }, name);
+      const results = await Promise.allSettled(Array.from({ length: 10 }, () => lockState(dir)));
+      const won = results.filter((result) => result.status === "fulfilled");
+      expect(won).toHaveLength(1);
+      for (const result of results) if (result.status === "rejected") expect(result.reason).toBeInstanceOf(LockedError);
+      await won[0]?.value();
+      expect(await readdir(dir)).toEqual([]);
+    }
   });
 
   test("the lock of a killed process is taken over", async () => {
